@@ -1,0 +1,184 @@
+"""A cell: one experiment in plain numbers and words, the same on every door.
+
+The fields of `Cell` are the keys of a study file, the options of the command line (with
+dashes) and the keyword arguments in Python. Each field carries its own check and help
+text, so that the doors cannot drift apart. Nothing here imports JAX: a cell can be read,
+checked and compared where no device is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from jaxcnn.base.errors import InputError, RefusedError
+
+Number = int | float
+
+Init = Literal["ball", "sphere", "gaussian", "box", "zero"]
+FilterInit = Literal["sphere", "gaussian", "shortcut"]
+Activation = Literal["relu", "leaky_relu", "step", "erf", "sin", "gelu"]
+Optimizer = Literal[
+    "sgd", "momentum", "nesterov", "adam", "rmsprop", "adagrad", "adamw", "lion", "perturbed", "flow"
+]
+Estimator = Literal["identity", "relu"]
+Schedule = Literal["constant", "cosine", "exponential"]
+DataSet = Literal["per_restart", "shared"]
+
+
+def option(
+    help: str,  # noqa: A002 - the word every command-line library uses
+    default: Any = MISSING,
+    *,
+    choices: Any = None,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Declare a cell field: its help text, default and allowed range.
+
+    Args:
+        help: one line for `--help`.
+        default: the default; a field without one is required.
+        choices: a `Literal` whose members are the allowed words.
+        low: smallest allowed value.
+        above: value it must exceed.
+        high: largest allowed value.
+        below: value it must stay under.
+    """
+    words = get_args(choices) if choices is not None else None
+    rule = {"help": help, "choices": words, "low": low, "above": above, "high": high, "below": below}
+    return field(default=default, metadata=rule) if default is not MISSING else field(metadata=rule)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One experiment: teacher, start law, dynamics and what counts as an outcome.
+
+    Symbols are those of Du et al. (ICML 2018): k patches of size p, teacher (w*, a*) with
+    `ratio` ρ = (1ᵀa*)²/‖a*‖² and `teacher_norm` ‖w*‖‖a*‖, student start (v₀, a₀).
+    Raises `InputError` naming the field, its value and the remedy.
+    """
+
+    # The teacher.
+    k: int = option("number of patches", low=1)
+    ratio: float = option("(1'a*)^2 / |a*|^2, between 0 and k", low=0.0)
+    p: int = option("patch size", 6, low=2)
+    teacher_norm: float = option("|w*| |a*|", 1.0, above=0.0)
+    activation: str = option("activation of student and teacher", "relu", choices=Activation)
+    slope: float = option("slope of leaky_relu left of zero", 0.01, above=-1.0, below=1.0)
+
+    # The start.
+    init: str = option("start law of a", "ball", choices=Init)
+    init_scale: float = option(
+        "times |1'a*|/sqrt(k) (ball, sphere), standard deviation (gaussian), half-width (box)", 1.0, low=0.0
+    )
+    filter_init: str = option("start law of v", "sphere", choices=FilterInit)
+
+    # The dynamics.
+    step_size: float | None = option("step size eta; default pi/(k+pi-1), that is b = 1/2", None, above=0.0)
+    filter_step_size: float | None = option("step size for v, if not that of a", None, above=0.0)
+    optimizer: str = option("update rule", "sgd", choices=Optimizer)
+    momentum: float | None = option("momentum, or beta1 of adam (optimizer's own default)", None, low=0.0, below=1.0)
+    decay: float | None = option("decay of squares, beta2 of adam (optimizer's own default)", None, low=0.0, below=1.0)
+    epsilon: float | None = option("adam, rmsprop, adagrad: the epsilon (optimizer's own default)", None, above=0.0)
+    schedule: str = option("step-size schedule", "constant", choices=Schedule)
+    schedule_steps: int | None = option("steps of the schedule", None, low=1)
+    max_steps: int = option("step limit of a run", 1_000_000, low=1, high=2**31 - 1)
+
+    # Finite samples.
+    samples: int | None = option("number of inputs n (default: the population loss)", None, low=1)
+    data: str = option("one data set per restart, or one shared", "per_restart", choices=DataSet)
+    batch: int | None = option("mini-batch size (default: full batch)", None, low=1)
+    label_noise: float = option("standard deviation of the noise on labels", 0.0, low=0.0)
+
+    # Perturbed descent with noise annealing (optimizer = "perturbed").
+    noise_filter: float = option("radius of the ball of perturbations of w", 1.0, low=0.0)
+    noise_output: float = option("radius of the ball of perturbations of a", 1.0, low=0.0)
+    noise_factor: float = option("factor on both radii after each epoch", 0.5, low=0.0, below=1.0)
+    noise_epoch: int = option("steps in a noise epoch", 1000, low=1)
+    noise_epochs: int = option("noisy epochs before the noise is off", 5, low=0)
+
+    # Shortcut and straight-through estimators.
+    teacher_angle: float | None = option("shortcut: angle of w* to 1/sqrt(p), radians", None, low=0.0, high=math.pi)
+    warmup_steps: int = option("shortcut: steps over which v's step size rises to its value", 0, low=0)
+    estimator: str | None = option("step activation: straight-through estimator", None, choices=Estimator)
+
+    # What counts as an outcome where nothing is proved.
+    angle_tolerance: float = option("angle within which a run has arrived, radians", 0.05, above=0.0)
+    loss_tolerance: float = option("loss, relative to |a*|^2/2, within which a run has arrived", 1e-3, above=0.0)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+        if self.ratio > self.k:
+            raise InputError("ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz")
+        if self.step_size is None:
+            object.__setattr__(self, "step_size", default_step_size(self.k))
+        if self.batch is not None and self.samples is None:
+            raise RefusedError("batch", self.batch, "needs samples: the population loss has no mini-batches")
+        if self.batch is not None and self.samples is not None and self.batch > self.samples:
+            raise RefusedError("batch", self.batch, f"must be at most samples = {self.samples}")
+        if self.estimator is not None and self.activation != "step":
+            raise RefusedError("estimator", self.estimator, 'needs activation = "step"')
+        if self.filter_init == "shortcut" and self.teacher_angle is None:
+            raise RefusedError("filter_init", "shortcut", "needs teacher_angle, the angle of w* to 1/sqrt(p)")
+
+    def words(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, and always k, ratio and step_size.
+
+        This is the identity of a cell in result files: a field added later with a default
+        leaves the identity of old cells as it was.
+        """
+        always = {"k", "ratio", "step_size"}
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name in always or getattr(self, f.name) != f.default
+        }
+
+    def with_(self, **changes: Any) -> Cell:
+        """The same cell with some fields changed, checked again."""
+        return replace(self, **changes)
+
+
+def default_step_size(k: int) -> float:
+    """π/(k+π−1): the step size at which b = η(k+π−1)/2π is ½, half of the proved range."""
+    return math.pi / (k + math.pi - 1)
+
+
+def cell_options() -> tuple[Field[Any], ...]:
+    """The declared fields of `Cell`, in order, with `metadata["help"]` and ranges."""
+    return fields(Cell)
+
+
+def _checked(f: Field[Any], value: Any) -> Any:
+    """The value in the field's own type, or an `InputError`."""
+    kind = str(f.type)
+    if value is None and "None" in kind:
+        return None
+    rule = f.metadata
+    if kind.startswith("str"):
+        if value not in rule["choices"]:
+            raise InputError(f.name, value, f"must be one of {', '.join(rule['choices'])}")
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+        raise InputError(f.name, value, "must be a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise InputError(f.name, value, "must be finite")
+    if kind.startswith("int"):
+        if number != int(value):
+            raise InputError(f.name, value, "must be a whole number")
+        number = int(value)
+    for bound, holds, phrase in (
+        (rule["low"], lambda x, y: x >= y, "at least"),
+        (rule["above"], lambda x, y: x > y, "greater than"),
+        (rule["high"], lambda x, y: x <= y, "at most"),
+        (rule["below"], lambda x, y: x < y, "less than"),
+    ):
+        if bound is not None and not holds(number, bound):
+            raise InputError(f.name, value, f"must be {phrase} {bound:g}")
+    return number

@@ -1,0 +1,198 @@
+"""Confidence intervals for one proportion, exact at any number of restarts.
+
+These are for a number of restarts that does not depend on what they showed. Stopping when the
+interval is narrow enough is fine; stopping when it excludes a value is not: see `sequence`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxcnn.base.binomial import Array, beta_quantile
+from jaxcnn.base.checks import confidence_level, real, whole
+from jaxcnn.base.counts import Counts
+from jaxcnn.base.errors import InputError
+
+_ROWS = 1024  # rows solved at a time, so that rows × Gauss nodes stay in cache
+_MOST = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval, both ends included.
+
+    Attributes:
+        low: lower end.
+        high: upper end; may be infinite.
+        confidence: probability, before the data are seen, that the interval will hold the
+            true value; in (0, 1).
+
+    Raises:
+        InputError: if the ends are not ordered numbers, or the confidence is not in (0, 1).
+    """
+
+    low: float
+    high: float
+    confidence: float
+
+    def __post_init__(self) -> None:
+        confidence_level(self.confidence)
+        if not self.low <= self.high:
+            raise InputError("low, high", (self.low, self.high), "must be numbers in order")
+
+    @property
+    def half_width(self) -> float:
+        """(high − low)/2."""
+        return 0.5 * (self.high - self.low)
+
+    def __contains__(self, value: float) -> bool:
+        """Whether low ≤ value ≤ high."""
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        """Both ends, with as many digits as tell them apart to a per cent of their distance."""
+        size, width = max(abs(self.low), abs(self.high)), self.high - self.low
+        digits = 4
+        if 0.0 < width < math.inf:
+            digits = min(max(4, math.ceil(math.log10(size / width)) + 3), 17)
+        ends = f"[{self.low:.{digits}g}, {self.high:.{digits}g}]"
+        return f"{ends} at {100 * self.confidence:.10g} %"
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """The exact (Clopper–Pearson) interval of a binomial probability.
+
+    With α = 1 − confidence and X ~ Binomial(trials, p), `low` solves P(X ≥ successes) = α/2
+    and `high` solves P(X ≤ successes) = α/2; low = 0 without successes and high = 1 without
+    failures. Each end misses the truth with probability at most α/2, whatever p is.
+
+    Both ends are right to a relative 10⁻¹² for trials up to 10¹².
+
+    Args:
+        successes: whole number, from 0 to `trials`.
+        trials: whole number; 0 gives [0, 1].
+        confidence: in (0, 1).
+
+    Raises:
+        InputError: if an argument is out of its range.
+
+    Source: Clopper & Pearson, Biometrika 26 (1934) 404.
+    """
+    x, n = whole("successes", successes), whole("trials", trials)
+    if x > n:
+        raise InputError("successes", x, f"must be at most trials = {n}")
+    low, high = clopper_pearson_many(x, n, confidence)
+    return Interval(float(low), float(high), float(confidence))
+
+
+def clopper_pearson_many(
+    successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95
+) -> tuple[Array, Array]:
+    """`clopper_pearson` for a whole table: the arrays of lower and of upper ends.
+
+    Args:
+        successes: whole numbers, any shape.
+        trials: whole numbers, of a shape that broadcasts with it.
+        confidence: in (0, 1).
+
+    Returns:
+        low and high, in the broadcast shape.
+
+    Raises:
+        InputError: if the shapes do not fit or an entry is out of its range.
+    """
+    half = 0.5 * (1.0 - confidence_level(confidence))
+    x, n = _counts("successes", successes), _counts("trials", trials)
+    try:
+        x, n = np.broadcast_arrays(x, n)
+    except ValueError:
+        shapes = (x.shape, n.shape)
+        raise InputError("successes, trials", shapes, "must have shapes that fit") from None
+    if np.any(x > n):
+        raise InputError("successes", float(x[x > n][0]), "must be at most trials")
+    shape, x, n = x.shape, x.ravel(), n.ravel()
+    # The upper end is one minus the lower end of the failures. The solver returns both with
+    # their digits, and one call for both ends halves the cost of a single interval.
+    p, q = _lower_end(np.concatenate((x, n - x)), np.concatenate((n, n)), half)
+    return p[: x.size].reshape(shape), q[x.size :].reshape(shape)
+
+
+def _counts(argument: str, values: ArrayLike) -> Array:
+    try:
+        counts = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(argument, values, "must be whole numbers") from None
+    wrong = ~((counts >= 0.0) & (counts <= _MOST) & (np.floor(counts) == counts))
+    if np.any(wrong):
+        bad = float(counts[wrong][0])
+        raise InputError(argument, bad, "must be whole numbers from 0 to 2**53")
+    return counts
+
+
+def _lower_end(x: Array, n: Array, tail: float) -> tuple[Array, Array]:
+    """The p with P(X ≥ x) = tail, and 1 − p; 0 and 1 where x = 0."""
+    p, q = np.zeros_like(x), np.ones_like(x)
+    all_ = (x == n) & (n > 0)
+    exponent = math.log(tail) / n[all_]
+    p[all_], q[all_] = np.exp(exponent), -np.expm1(exponent)
+    (inner,) = np.nonzero((x > 0) & (x < n))
+    for start in range(0, inner.size, _ROWS):
+        rows = inner[start : start + _ROWS]
+        p[rows], q[rows] = beta_quantile(x[rows], n[rows] - x[rows] + 1.0, tail)
+    return p, q
+
+
+def proportion_bounds(counts: Counts, confidence: float = 0.95) -> Interval:
+    """The interval of the probability that a restart reaches the global minimum.
+
+    Runs that ended elsewhere or diverged are failures. An undecided run has an outcome that
+    the step limit hid, so it is one or the other: `low` takes all of them as failures and
+    `high` takes all as successes. Both ends grow with the successes, so the interval contains
+    the one that knowledge of the hidden outcomes would have given, and covers at least as often.
+
+    Args:
+        counts: outcomes of a fixed number of restarts.
+        confidence: in (0, 1).
+
+    Raises:
+        InputError: if the confidence is not in (0, 1).
+    """
+    certain, possible = counts.global_, counts.global_ + counts.undecided
+    low, high = clopper_pearson_many((certain, possible), counts.restarts, confidence)
+    return Interval(float(low[0]), float(high[1]), float(confidence))
+
+
+def needed_for_half_width(p_guess: float, half_width: float, confidence: float = 0.95) -> int:
+    """About how many restarts make the Clopper–Pearson interval this narrow.
+
+    Searches the trials n for which the interval at x = round(n p_guess) has a half width of
+    at most `half_width`. The n returned has it and n − 1 has not; rounding x makes the width
+    ripple by a few parts in n, so a slightly smaller n may also have it.
+
+    Args:
+        p_guess: the expected proportion, from 0 to 1.
+        half_width: the target, in (0, ½).
+        confidence: in (0, 1).
+
+    Raises:
+        InputError: if an argument is out of its range, or 2⁵³ restarts are not enough.
+    """
+    p = real("p_guess", p_guess, 0.0, 1.0, ends=True)
+    target = real("half_width", half_width, 0.0, 0.5, ends=False)
+
+    def enough(n: int) -> bool:
+        return clopper_pearson(round(n * p), n, confidence).half_width <= target
+
+    few, many = 0, 1
+    while not enough(many):
+        few, many = many, 2 * many
+        if many > _MOST:
+            raise InputError("half_width", target, "must be larger: 2**53 restarts cannot reach it")
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many
