@@ -162,8 +162,8 @@ def beta_quantile(a: Array, b: Array, tail: float) -> tuple[Array, Array]:
         bend = 0.5 * value * (ratio * (a * q - b * p) - 1.0)
         step = newton / np.clip(1.0 - bend, 0.5, 2.0)
         u = u + step
-        # Halley triples the digits: a step of 10⁻⁵ leaves 10⁻¹⁵.
-        if np.all(np.abs(step) < 1e-5):
+        # Halley triples the digits: a step of 10⁻⁵ standard deviations leaves 10⁻¹⁵ of one.
+        if np.all(np.abs(step) * np.sqrt(1.0 + total * p * q) < 1e-5):
             break
     return expit(u)
 

@@ -80,4 +80,6 @@ def restarts_needed(probability: float | Interval, delta: float) -> float | Inte
     if generous == 1.0:
         return 1.0
     ratio = math.log(math.nextafter(budget, 1.0)) / math.log1p(-generous)
+    if math.isinf(ratio):
+        return math.inf
     return max(1.0, float(math.ceil(ratio * (1.0 - 1e-15))))

@@ -1,0 +1,44 @@
+"""Restart indices as random addresses.
+
+Restart i of an experiment with a given seed has the key
+
+    fold_in(fold_in(key(seed), i div 2³²), i mod 2³²)
+
+whatever batch, lane, device or machine computes it. Two folds, because `fold_in` takes 32
+bits and silently wraps beyond them. The threefry generator is named explicitly: `rbg` keys
+give other numbers under `vmap`. (JAX, "Pseudorandom numbers", key implementations.)
+"""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from jaxcnn.base.errors import InputError
+
+WORD = 2**32
+INDEX_LIMIT = 2**63
+SEED_LIMIT = 2**63
+
+
+def root_key(seed: int) -> jax.Array:
+    """The key of an experiment: threefry, from a seed in [0, 2⁶³).
+
+    A seed above 2³² keeps all its bits: `jax.random.key` alone would drop the upper ones
+    when 64-bit types are off.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < SEED_LIMIT:
+        raise InputError("seed", seed, "must be a whole number from 0 to 2**63 - 1")
+    high, low = divmod(int(seed), WORD)
+    key = jax.random.wrap_key_data(np.array([0, low], np.uint32), impl="threefry2x32")
+    return jax.random.fold_in(key, np.uint32(high)) if high else key
+
+
+def block_key(root: jax.Array, first: int) -> jax.Array:
+    """The key of the block of 2³² restart indices that holds index `first`."""
+    return jax.random.fold_in(root, np.uint32(first // WORD))
+
+
+def restart_key(block: jax.Array, low: jax.Array) -> jax.Array:
+    """The key of the restart with lower word `low` (uint32) in a block."""
+    return jax.random.fold_in(block, low)

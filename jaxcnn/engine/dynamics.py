@@ -1,0 +1,32 @@
+"""What the engine runs: one restart, as three pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+State: TypeAlias = Any
+Params: TypeAlias = Any
+
+
+class Dynamics(NamedTuple):
+    """One restart of one experiment, as pure functions of one (unbatched) state.
+
+    Attributes:
+        start: restart key → state. Everything random about the restart comes from this key;
+            a rule that needs noise later keeps a key derived from it in the state.
+        step: state → state, one step of the rule. The tree, shapes and dtypes stay the same.
+        verdict: state → scalar integer, an `Outcome` value; `Outcome.RUNNING` (0) goes on.
+            It must send non-finite states to `Outcome.DIVERGED`, or they run to the limit.
+    """
+
+    start: Callable[[jax.Array], State]
+    step: Callable[[State], State]
+    verdict: Callable[[State], jax.Array]
+
+
+Family: TypeAlias = Callable[[Params], Dynamics]
+"""Parameters (a tree of arrays) → `Dynamics`. Hashable: a family is compiled once, and its
+parameters are data, so that a whole grid of cells shares one compilation."""

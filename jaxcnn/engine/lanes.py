@@ -1,0 +1,347 @@
+"""Lanes: many restarts side by side, retired when they end and refilled with new ones.
+
+`vmap` of a `while_loop` would run every lane until the slowest is done. Here a lane that has
+its verdict hands its outcome over and takes the next restart index, on the device. One
+launch works through a list of tasks (a cell and a closed range of restart indices):
+
+    start pool ──► lanes: `check_every` steps, verdict, repeat until an eighth is done
+        ▲              │
+        └── refill ◄── retire (scatter outcome and steps to the restart's slot)
+
+When no restart is left to start, the lanes that still run move to narrower and narrower
+programs, so that the tail (starts beside the separatrix) is not paid at full width.
+
+Outcomes do not depend on which lane or width a restart ran in as long as each element is
+computed by the same arithmetic at every width; a test holds this bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine.address import restart_key
+from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.packing import Packed, Packing, packing_of
+
+RUNNING = int(Outcome.RUNNING)
+UNDECIDED = int(Outcome.UNDECIDED)
+
+
+class LaneSettings(NamedTuple):
+    """The compiled shape of a launch. Equal settings share one compilation.
+
+    Attributes:
+        width: lanes side by side. It bounds the memory of the lanes.
+        check_every: steps between two verdicts; the step at which an outcome is recorded is
+            a multiple of it.
+        shared: one parameter set for the whole launch (large parameters) instead of one per
+            lane (small parameters, so that lanes of many cells run side by side).
+        tasks: most tasks in one launch.
+        capacity: most restarts in one launch, 5 bytes each.
+    """
+
+    width: int = 4096
+    check_every: int = 8
+    shared: bool = False
+    tasks: int = 128
+    capacity: int = 2**20
+
+
+class Work(NamedTuple):
+    """One launch: `tasks` ranges of restart indices laid end to end into slots.
+
+    Attributes:
+        params: parameter trees of the tasks, stacked along a leading axis (one tree if shared).
+        roots: key of each task's block of 2³² restart indices (engine/address.py), (tasks,).
+        low: lower 32 bits of each task's first index, uint32 (tasks,); a task stays in its block.
+        ends: slot after the last one of each task, int32 (tasks,); padding repeats the total.
+        max_steps: step limit of each task, int32 (tasks,).
+    """
+
+    params: Any
+    roots: jax.Array
+    low: jax.Array
+    ends: jax.Array
+    max_steps: jax.Array
+
+
+class Landed(NamedTuple):
+    """What a launch returns.
+
+    Attributes:
+        outcomes: `Outcome` value per slot, uint8 (capacity,).
+        steps: steps to the outcome per slot, uint32 (capacity,).
+        checks: verdicts taken at each stage width, int32 (stages,); see `lane_steps`.
+        draws: pools of `width` starts drawn, int32.
+    """
+
+    outcomes: jax.Array
+    steps: jax.Array
+    checks: jax.Array
+    draws: jax.Array
+
+
+class _Lanes(NamedTuple):
+    """The lanes of a launch; `slot` is −1 in an empty lane."""
+
+    state: Packed
+    params: Packed
+    slot: jax.Array
+    limit: jax.Array
+    born: jax.Array
+    code: jax.Array
+    age: jax.Array
+
+
+def stage_widths(width: int) -> tuple[int, ...]:
+    """Widths of the tail programs: a quarter each time, down to 16 lanes."""
+    widths = [width]
+    while widths[-1] // 4 >= 16:
+        widths.append(widths[-1] // 4)
+    return tuple(widths)
+
+
+class _Program:
+    """The functions of one launch, closed over its work and settings."""
+
+    def __init__(self, family: Family, work: Work, settings: LaneSettings) -> None:
+        self.family, self.work, self.settings = family, work, settings
+        one = jax.tree.map(lambda x: x[0], work.params)
+        self.shared_params = one if settings.shared else None
+        example = jax.eval_shape(lambda key, p: family(p).start(key), work.roots[0], one)
+        self.state_packing: Packing = packing_of(example)
+        self.params_packing: Packing = packing_of(() if settings.shared else one)
+        self.total = work.ends[-1]
+
+    def _mapped(self, apply: Callable[[Any, Any], Any], state: Packed, params: Packed) -> Any:
+        """Apply a per-lane function of (params, state) to packed lanes, lanes last."""
+        tree = self.state_packing.unpack(state)
+        if self.settings.shared:
+            return jax.vmap(lambda s: apply(self.shared_params, s), in_axes=-1, out_axes=-1)(tree)
+        lanes = self.params_packing.unpack(params)
+        return jax.vmap(apply, in_axes=-1, out_axes=-1)(lanes, tree)
+
+    def advance(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
+        """`check_every` steps of every lane, then a verdict."""
+
+        def step(_: int, state: Packed) -> Packed:
+            new = self._mapped(lambda p, s: self.family(p).step(s), state, lanes.params)
+            return self.state_packing.pack(new)
+
+        state = lax.fori_loop(0, self.settings.check_every, step, lanes.state)
+        return self.judge(lanes._replace(state=state), tick)
+
+    def advance_or_settle(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
+        """`advance`, and decide lanes that stand still.
+
+        A state that `check_every` steps leave as it was, to the last bit, never changes
+        again: it is given now what the step limit would give it. Rounding makes such fixed
+        points beside the separatrix, and one of them would hold up a whole launch.
+        """
+        moved = self.advance(lanes, tick)
+        still = jnp.stack(
+            [jnp.all(new == old, axis=0) for new, old in zip(moved.state, lanes.state, strict=True)]
+        )
+        stuck = jnp.all(still, axis=0) & (moved.code == RUNNING)
+        every = self.settings.check_every
+        return moved._replace(
+            code=jnp.where(stuck, UNDECIDED, moved.code),
+            age=jnp.where(stuck, moved.limit // every * every, moved.age),
+        )
+
+    def judge(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
+        """Record the outcome and age of lanes that have a verdict now for the first time."""
+        code = self._mapped(
+            lambda p, s: self.family(p).verdict(s).astype(jnp.int32), lanes.state, lanes.params
+        )
+        age = (tick - lanes.born) * self.settings.check_every
+        last = age + self.settings.check_every > lanes.limit
+        code = jnp.where((code == RUNNING) & last, UNDECIDED, code)
+        fresh = lanes.code == RUNNING
+        return lanes._replace(
+            code=jnp.where(fresh, code, lanes.code), age=jnp.where(fresh, age, lanes.age)
+        )
+
+    def draw(self, first: jax.Array) -> _Lanes:
+        """A pool of starts for the slots `first`, `first` + 1, …; empty beyond the last."""
+        slot = first + jnp.arange(self.settings.width, dtype=jnp.int32)
+        task = jnp.sum(slot[:, None] >= self.work.ends[None, :], axis=1, dtype=jnp.int32)
+        task = jnp.minimum(task, self.work.ends.shape[0] - 1)
+        begins = jnp.concatenate([jnp.zeros(1, jnp.int32), self.work.ends[:-1]])
+        low = self.work.low[task] + (slot - begins[task]).astype(jnp.uint32)
+        keys = jax.vmap(restart_key)(self.work.roots[task], low)
+        if self.settings.shared:
+            tree = jax.vmap(lambda k: self.family(self.shared_params).start(k), out_axes=-1)(keys)
+            params: Packed = self.params_packing.pack(())
+        else:
+            rows = jax.tree.map(lambda x: x[task], self.work.params)
+            tree = jax.vmap(lambda k, p: self.family(p).start(k), out_axes=-1)(keys, rows)
+            params = self.params_packing.pack(jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), rows))
+        inside = slot < self.total
+        zero = jnp.zeros_like(slot)
+        return _Lanes(
+            state=self.state_packing.pack(tree),
+            params=params,
+            slot=jnp.where(inside, slot, -1),
+            limit=self.work.max_steps[task],
+            born=zero,
+            code=jnp.where(inside, RUNNING, UNDECIDED).astype(jnp.int32),
+            age=zero,
+        )
+
+    def retire(self, landed: Landed, lanes: _Lanes) -> Landed:
+        """Write finished lanes to their slots; empty and running lanes write nowhere."""
+        done = (lanes.code != RUNNING) & (lanes.slot >= 0)
+        slot = jnp.where(done, lanes.slot, self.settings.capacity)
+        return landed._replace(
+            outcomes=landed.outcomes.at[slot].set(lanes.code.astype(jnp.uint8), mode="drop"),
+            steps=landed.steps.at[slot].set(lanes.age.astype(jnp.uint32), mode="drop"),
+        )
+
+    def select(self, lanes: _Lanes, index: jax.Array) -> _Lanes:
+        """Lanes at `index`."""
+        return jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), lanes)
+
+
+def _running(lanes: _Lanes) -> jax.Array:
+    return jnp.sum(lanes.code == RUNNING, dtype=jnp.int32)
+
+
+def _rank(mask: jax.Array) -> jax.Array:
+    """Exclusive running count of a mask."""
+    ones = mask.astype(jnp.int32)
+    return lax.associative_scan(jnp.add, ones) - ones
+
+
+def _merge(take: jax.Array, new: _Lanes, old: _Lanes) -> _Lanes:
+    return jax.tree.map(lambda n, o: jnp.where(take, n, o), new, old)
+
+
+def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
+    """The wide stage: until no restart is left to start."""
+    width = program.settings.width
+    threshold = width - width // 8
+
+    def run(lanes: _Lanes, tick: jax.Array) -> tuple[_Lanes, jax.Array]:
+        def going(c: tuple[_Lanes, jax.Array]) -> jax.Array:
+            return _running(c[0]) > threshold
+
+        def body(c: tuple[_Lanes, jax.Array]) -> tuple[_Lanes, jax.Array]:
+            return program.advance(c[0], c[1] + 1), c[1] + 1
+
+        return lax.while_loop(going, body, (lanes, tick))
+
+    class Filling(NamedTuple):
+        lanes: _Lanes
+        pool: _Lanes
+        used: jax.Array
+        drawn: jax.Array
+        tick: jax.Array
+        landed: Landed
+
+    def refill(c: Filling) -> Filling:
+        landed = program.retire(c.landed, c.lanes)
+        empty = c.lanes.code != RUNNING
+        place = c.used + _rank(empty)
+        take = empty & (place < width)
+        fresh = program.select(c.pool, jnp.minimum(place, width - 1))
+        # A start that is already decided is judged at age 0, before any step.
+        fresh = fresh._replace(born=jnp.full_like(fresh.born, c.tick))
+        vacated = c.lanes._replace(
+            slot=jnp.where(empty, -1, c.lanes.slot),
+            code=jnp.where(empty, UNDECIDED, c.lanes.code),
+        )
+        lanes = program.judge(_merge(take, fresh, vacated), c.tick)
+        used = jnp.minimum(c.used + jnp.sum(empty, dtype=jnp.int32), width)
+        return c._replace(lanes=lanes, used=used, landed=landed)
+
+    def restock(c: Filling) -> Filling:
+        return c._replace(
+            pool=program.draw(c.drawn),
+            used=jnp.int32(0),
+            drawn=c.drawn + width,
+            landed=c.landed._replace(draws=c.landed.draws + 1),
+        )
+
+    def left(c: Filling) -> jax.Array:
+        return (c.drawn < program.total) | (c.used < width)
+
+    def body(c: Filling) -> Filling:
+        c = lax.cond((c.used >= width) & (c.drawn < program.total), restock, lambda x: x, c)
+        c = refill(c)
+        full = c.used < width
+        lanes, tick = lax.cond(full, run, lambda a, b: (a, b), c.lanes, c.tick)
+        return c._replace(lanes=lanes, tick=tick)
+
+    stages = len(stage_widths(width))
+    landed = Landed(
+        outcomes=jnp.zeros(program.settings.capacity, jnp.uint8),
+        steps=jnp.zeros(program.settings.capacity, jnp.uint32),
+        checks=jnp.zeros(stages, jnp.int32),
+        draws=jnp.int32(1),
+    )
+    pool = program.draw(jnp.int32(0))
+    idle = pool._replace(
+        slot=jnp.full(width, -1, jnp.int32), code=jnp.full(width, UNDECIDED, jnp.int32)
+    )
+    filling = Filling(idle, pool, jnp.int32(0), jnp.int32(width), jnp.int32(0), landed)
+    filling = lax.while_loop(left, body, filling)
+    return filling.landed, filling.lanes, filling.tick
+
+
+def _drain(program: _Program, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:
+    """The tail: narrower and narrower, until every lane has its outcome."""
+    widths = stage_widths(program.settings.width)
+    begin = jnp.int32(0)
+    for stage, width in enumerate(widths):
+        floor = widths[stage + 1] if stage + 1 < len(widths) else 0
+
+        def going(c: tuple[_Lanes, jax.Array], floor: int = floor) -> jax.Array:
+            return _running(c[0]) > floor
+
+        def body(c: tuple[_Lanes, jax.Array]) -> tuple[_Lanes, jax.Array]:
+            return program.advance_or_settle(c[0], c[1] + 1), c[1] + 1
+
+        lanes, tick = lax.while_loop(going, body, (lanes, tick))
+        landed = program.retire(landed, lanes)
+        landed = landed._replace(checks=landed.checks.at[stage].set(tick - begin))
+        begin = tick
+        if floor:
+            running = lanes.code == RUNNING
+            order = jnp.where(running, _rank(running), width)
+            index = jnp.zeros(floor, jnp.int32).at[order].set(jnp.arange(width, dtype=jnp.int32), mode="drop")
+            held = jnp.arange(floor) < jnp.sum(running)
+            lanes = program.select(lanes, index)
+            lanes = lanes._replace(
+                slot=jnp.where(held, lanes.slot, -1), code=jnp.where(held, lanes.code, UNDECIDED)
+            )
+    return landed
+
+
+@partial(jax.jit, static_argnames=("family", "settings"))
+def launch(family: Family, settings: LaneSettings, work: Work) -> Landed:
+    """Run every restart of `work` to its outcome. One compilation per family and settings."""
+    program = _Program(family, work, settings)
+    landed, lanes, tick = _fill(program)
+    return _drain(program, landed, lanes, tick)
+
+
+@partial(jax.jit, static_argnames=("family", "settings"))
+def draw_only(family: Family, settings: LaneSettings, work: Work) -> jax.Array:
+    """Draw one pool of starts and reduce it: what drawing alone costs."""
+    pool = _Program(family, work, settings).draw(jnp.int32(0))
+    return sum((jnp.sum(m.astype(jnp.float32)) for m in pool.state), start=jnp.float32(0))
+
+
+def lane_steps(checks: np.ndarray, settings: LaneSettings) -> int:
+    """Lane-steps paid for by a launch: Σ checks × width × check_every."""
+    widths = stage_widths(settings.width)
+    return sum(int(n) * w for n, w in zip(checks, widths, strict=True)) * settings.check_every

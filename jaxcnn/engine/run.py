@@ -1,0 +1,273 @@
+"""From jobs on the host to outcomes: launches, streams, devices.
+
+A job is a closed range of restart indices of one cell. Jobs are cut into launches of fixed
+compiled shape and handed to threads: one per accelerator, one per core on the CPU backend,
+where a launch keeps one core busy. Cutting never changes an outcome, since a restart is a
+function of its index alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.base.errors import InputError
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_key, root_key
+from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.lanes import LaneSettings, Work, draw_only, lane_steps, launch
+
+
+class Job(NamedTuple):
+    """Restarts [first, first + count) of one cell.
+
+    Attributes:
+        params: the family's parameters, a tree of NumPy arrays.
+        first: first restart index, below 2⁶³.
+        count: number of restarts.
+        max_steps: step limit.
+    """
+
+    params: Any
+    first: int
+    count: int
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """Outcomes of a job in index order.
+
+    Attributes:
+        outcomes: `Outcome` values, uint8 (count,).
+        steps: steps to the outcome, a multiple of `check_every`, uint32 (count,).
+    """
+
+    outcomes: np.ndarray
+    steps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a call of `run` cost.
+
+    Attributes:
+        useful_steps: Σ of steps over restarts that reached a decision.
+        lane_steps: restart-steps paid for, idle lanes and overshoot included.
+        draws: starts drawn, padding included.
+        seconds: wall time, compilation included where it happened.
+    """
+
+    useful_steps: int
+    lane_steps: int
+    draws: int
+    seconds: float
+
+    @property
+    def utilisation(self) -> float:
+        """Useful restart-steps over lane-steps paid; 1.0 when nothing had to move."""
+        return self.useful_steps / self.lane_steps if self.lane_steps else 1.0
+
+
+class _Piece(NamedTuple):
+    job: int
+    offset: int
+    first: int
+    count: int
+
+
+Progress = Callable[[int, int], None]
+"""Called with (restarts finished, restarts in all) after each launch."""
+
+
+def cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_devices() -> list[jax.Device]:
+    """All local devices of the default backend."""
+    return list(jax.local_devices())
+
+
+def run(
+    family: Family,
+    jobs: Sequence[Job],
+    *,
+    seed: int,
+    settings: LaneSettings | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    streams: int | None = None,
+    x64: bool = False,
+    progress: Progress | None = None,
+) -> tuple[list[JobResult], Account]:
+    """Run every restart of every job to its outcome.
+
+    Args:
+        family: parameters → `Dynamics` (engine/dynamics.py).
+        jobs: what to run; all params have one tree, one set of shapes and dtypes.
+        seed: experiment seed; restart i of every job has the same random numbers.
+        settings: compiled shape.
+        devices: where to run; default all local devices.
+        streams: concurrent launches per device; default one per core on CPU, else one.
+        x64: compute with 64-bit types enabled, for this call only.
+        progress: called after each launch.
+
+    Returns:
+        One `JobResult` per job, and the account of the whole call.
+
+    Raises:
+        InputError: a job has a negative range or indices beyond 2⁶³.
+    """
+    settings = settings or LaneSettings()
+    devices = list(devices) if devices is not None else default_devices()
+    if streams is None:
+        streams = max(1, cpu_count() // len(devices)) if devices[0].platform == "cpu" else 1
+    for job in jobs:
+        if job.count < 0 or job.first < 0 or job.first + job.count > INDEX_LIMIT:
+            raise InputError("restarts", (job.first, job.count), "indices must lie in [0, 2**63)")
+    began = time.perf_counter()
+    results = [JobResult(np.zeros(j.count, np.uint8), np.zeros(j.count, np.uint32)) for j in jobs]
+    launches = deque(_launches(jobs, settings, len(devices) * streams))
+    total, finished = sum(j.count for j in jobs), 0
+    paid: list[tuple[int, int]] = []
+
+    def work_on(device: jax.Device) -> None:
+        nonlocal finished
+        with jax.enable_x64(x64), jax.threefry_partitionable(True):
+            while True:
+                try:
+                    pieces = launches.popleft()
+                except IndexError:
+                    return
+                work = jax.device_put(_work(jobs, pieces, seed, settings), device)
+                _compile_once(family, settings, work, (device, x64))
+                landed = jax.device_get(launch(family, settings, work))
+                at = 0
+                for piece in pieces:
+                    span = slice(piece.offset, piece.offset + piece.count)
+                    results[piece.job].outcomes[span] = landed.outcomes[at : at + piece.count]
+                    results[piece.job].steps[span] = landed.steps[at : at + piece.count]
+                    at += piece.count
+                paid.append((lane_steps(landed.checks, settings), int(landed.draws) * settings.width))
+                finished += at
+                if progress is not None:
+                    progress(finished, total)
+
+    places = [device for device in devices for _ in range(streams)][: max(1, len(launches))]
+    if len(places) == 1:
+        work_on(places[0])
+    else:
+        with ThreadPoolExecutor(len(places)) as pool:
+            list(pool.map(work_on, places))
+    account = Account(
+        useful_steps=sum(
+            int(r.steps[r.outcomes != Outcome.UNDECIDED].sum(dtype=np.int64)) for r in results
+        ),
+        lane_steps=sum(p for p, _ in paid),
+        draws=sum(d for _, d in paid),
+        seconds=time.perf_counter() - began,
+    )
+    return results, account
+
+
+_COMPILING = threading.Lock()
+_COMPILED: set[Any] = set()
+
+
+def _compile_once(family: Family, settings: LaneSettings, work: Work, place: Any) -> None:
+    """Compile before threads race to: an empty launch, once per family, settings and place.
+
+    `jit` lets two threads that meet an uncompiled function both compile it.
+    """
+    key = (family, settings, place, jax.tree.map(lambda x: (x.shape, x.dtype), work))
+    key = (*key[:3], str(key[3]))
+    with _COMPILING:
+        if key not in _COMPILED:
+            empty = work._replace(ends=jnp.zeros_like(work.ends))
+            jax.block_until_ready(launch(family, settings, empty))
+            _COMPILED.add(key)
+
+
+def draw_seconds(
+    family: Family, job: Job, *, seed: int, settings: LaneSettings | None = None, x64: bool = False
+) -> float:
+    """Seconds to draw one start, measured (best of several pools, one stream)."""
+    settings = settings or LaneSettings()
+    with jax.enable_x64(x64), jax.threefry_partitionable(True):
+        piece = _Piece(0, 0, job.first, min(job.count, settings.capacity))
+        work = jax.device_put(_work([job], [piece], seed, settings))
+        draw_only(family, settings, work).block_until_ready()
+        best = float("inf")
+        for _ in range(5):
+            began = time.perf_counter()
+            draw_only(family, settings, work).block_until_ready()
+            best = min(best, time.perf_counter() - began)
+    return best / settings.width
+
+
+def _launches(jobs: Sequence[Job], settings: LaneSettings, workers: int) -> Iterator[list[_Piece]]:
+    """Cut jobs into launches.
+
+    Work that fits `workers` launches is dealt so that every launch holds a share of every
+    job: slow cells then end side by side. More work is taken in order, in full launches.
+    """
+    per_launch = 1 if settings.shared else settings.tasks
+    total = sum(job.count for job in jobs)
+    parts = 1
+    if total <= workers * settings.capacity and len(jobs) <= per_launch:
+        parts = max(1, min(workers, total // settings.width))
+    groups: list[list[_Piece]] = [[] for _ in range(parts)]
+    for number, job in enumerate(jobs):
+        cuts = [job.count * i // parts for i in range(parts + 1)]
+        for i in range(parts):
+            groups[i].extend(_within_words(number, cuts[i], job.first + cuts[i], cuts[i + 1] - cuts[i]))
+    for group in groups:
+        pending: list[_Piece] = []
+        room = settings.capacity
+        for piece in group:
+            while piece.count:
+                if len(pending) == per_launch or room == 0:
+                    yield pending
+                    pending, room = [], settings.capacity
+                count = min(room, piece.count)
+                pending.append(piece._replace(count=count))
+                room -= count
+                piece = _Piece(piece.job, piece.offset + count, piece.first + count, piece.count - count)
+        if pending:
+            yield pending
+
+
+def _within_words(job: int, offset: int, first: int, count: int) -> Iterator[_Piece]:
+    """Cut a range at multiples of 2³², where the low word of an index would wrap."""
+    while count:
+        size = min(count, WORD - first % WORD)
+        yield _Piece(job, offset, first, size)
+        offset, first, count = offset + size, first + size, count - size
+
+
+def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: LaneSettings) -> Work:
+    """The arrays of one launch, padded to the compiled shape."""
+    tasks = 1 if settings.shared else settings.tasks
+    padded = [*pieces, *[pieces[-1]] * (tasks - len(pieces))]
+    trees = [jobs[piece.job].params for piece in padded]
+    ends = np.cumsum([p.count for p in pieces])
+    root = root_key(seed)
+    blocks = {high: block_key(root, high * WORD) for high in {p.first // WORD for p in padded}}
+    return Work(
+        params=jax.tree.map(lambda *leaves: np.stack(leaves), *trees),
+        roots=jnp.stack([blocks[p.first // WORD] for p in padded]),
+        low=np.array([p.first % WORD for p in padded], np.uint32),
+        ends=np.concatenate([ends, np.full(tasks - len(pieces), ends[-1])]).astype(np.int32),
+        max_steps=np.array([jobs[p.job].max_steps for p in padded], np.int32),
+    )

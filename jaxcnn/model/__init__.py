@@ -1,0 +1,1 @@
+"""What is learned: activations, teacher, population loss, sampled loss, landscape."""

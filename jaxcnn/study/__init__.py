@@ -1,0 +1,1 @@
+"""From runs to answers: studies, their run directories, stopping, merging, comparing."""

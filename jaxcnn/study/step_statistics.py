@@ -1,0 +1,142 @@
+"""How many steps restarts took to their outcome, in a form that merges exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxcnn.base.outcome import FINAL, Outcome
+
+_BINS = 33  # bit lengths of a uint32
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Steps of a set of restarts: count, sum, sum of squares, largest, and a histogram.
+
+    All are whole numbers, so that addition, which merges disjoint sets, is exact in any order.
+
+    Attributes:
+        restarts: number of restarts.
+        total: sum of their steps.
+        squares: sum of the squares.
+        most: largest number of steps; 0 without restarts.
+        log2: restarts by the bit length of their steps: `log2[0]` took 0 steps and `log2[j]`
+            took from 2^(j−1) to 2^j − 1; zeros at the end are left out.
+    """
+
+    restarts: int = 0
+    total: int = 0
+    squares: int = 0
+    most: int = 0
+    log2: tuple[int, ...] = ()
+
+    def __add__(self, other: Steps) -> Steps:
+        long, short = sorted((self.log2, other.log2), key=len, reverse=True)
+        short = short + (0,) * (len(long) - len(short))
+        return Steps(
+            self.restarts + other.restarts,
+            self.total + other.total,
+            self.squares + other.squares,
+            max(self.most, other.most),
+            tuple(a + b for a, b in zip(long, short, strict=True)),
+        )
+
+    @classmethod
+    def of(cls, steps: NDArray[np.uint32]) -> Steps:
+        """Summarise an array of steps, shape (N,)."""
+        if not steps.size:
+            return cls()
+        # Squares of 32 bits overflow a 64-bit sum; sums over halves of 16 bits do not.
+        high, low = steps.astype(np.uint64) >> np.uint64(16), steps.astype(np.uint64) % 2**16
+        parts = [int(np.sum(a * b)) for a, b in ((high, high), (high, low), (low, low))]
+        bits = np.frexp(steps.astype(np.float64))[1]  # bit length; exact, since 32 < 53
+        return cls(
+            int(steps.size),
+            int(np.sum(steps, dtype=np.uint64)),
+            (parts[0] << 32) + (parts[1] << 17) + parts[2],
+            int(steps.max()),
+            tuple(np.bincount(bits).tolist()),
+        )
+
+    @property
+    def mean(self) -> float:
+        """Mean number of steps; NaN without restarts."""
+        return self.total / self.restarts if self.restarts else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the steps; NaN without restarts."""
+        if not self.restarts:
+            return math.nan
+        spread = self.restarts * self.squares - self.total**2
+        return math.sqrt(spread) / self.restarts
+
+    def words(self) -> list[Any]:
+        """Plain numbers for a result file, read back by `from_words`."""
+        return [self.restarts, self.total, self.squares, self.most, list(self.log2)]
+
+    @classmethod
+    def from_words(cls, words: Any) -> Steps:
+        """The inverse of `words`.
+
+        Raises:
+            ValueError: if the words are not those of a possible set of steps.
+        """
+        restarts, total, squares, most, log2 = words
+        numbers = (restarts, total, squares, most, *log2)
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError("step statistics must be whole numbers")
+        if sum(log2) != restarts or len(log2) > _BINS or len(log2) != most.bit_length() + 1:
+            raise ValueError("step statistics contradict themselves")
+        if not total <= restarts * most or not total**2 <= restarts * squares:
+            raise ValueError("step statistics contradict themselves")
+        return cls(restarts, total, squares, most, tuple(log2))
+
+
+@dataclass(frozen=True, slots=True)
+class StepStatistics:
+    """`Steps` for each outcome that occurred. Addition merges disjoint sets of restarts."""
+
+    by_outcome: Mapping[Outcome, Steps] = field(default_factory=dict)
+
+    def __add__(self, other: StepStatistics) -> StepStatistics:
+        return StepStatistics({
+            outcome: self[outcome] + other[outcome]
+            for outcome in FINAL
+            if outcome in self.by_outcome or outcome in other.by_outcome
+        })  # fmt: skip
+
+    def __getitem__(self, outcome: Outcome) -> Steps:
+        return self.by_outcome.get(outcome, Steps())
+
+    @property
+    def all(self) -> Steps:
+        """Steps of all restarts, whatever their outcome."""
+        return sum(self.by_outcome.values(), Steps())
+
+    @classmethod
+    def of(cls, outcomes: NDArray[np.uint8], steps: NDArray[np.uint32]) -> StepStatistics:
+        """Summarise restarts: outcomes and steps, both shape (N,)."""
+        present = np.flatnonzero(np.bincount(outcomes))
+        return cls({Outcome(value): Steps.of(steps[outcomes == value]) for value in present})
+
+    def words(self) -> dict[str, list[Any]]:
+        """Plain numbers by the outcomes' names, read back by `from_words`."""
+        return {outcome.name.lower(): steps.words() for outcome, steps in self.by_outcome.items()}
+
+    @classmethod
+    def from_words(cls, words: Any) -> StepStatistics:
+        """The inverse of `words`.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: if they are no such words.
+        """
+        return cls({
+            Outcome[name.upper()]: Steps.from_words(numbers) for name, numbers in words.items()
+        })  # fmt: skip

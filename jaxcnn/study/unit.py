@@ -1,0 +1,139 @@
+"""What is asked of the Monte Carlo engine and what it hands back: tasks and unit results.
+
+    cells, tasks ──► runner ──► one `UnitResult` per task ──► unit file ──► run directory
+
+A task is a closed range of restart indices of one cell, so a result is the same whoever
+computes it and may be computed twice without harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.errors import InputError
+from jaxcnn.base.outcome import FINAL
+
+MOST_RESTARTS = 2**40
+"""No cell has more restart indices than this."""
+
+
+class Task(NamedTuple):
+    """Restarts [first, first + count) of one cell of a study."""
+
+    cell: int
+    first: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """One past the last restart index."""
+        return self.first + self.count
+
+    def __str__(self) -> str:
+        """The range in words, ends included."""
+        return f"cell {self.cell}, restarts {self.first} to {self.end - 1}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What computed a unit: two units with equal provenance must agree on every restart.
+
+    Attributes:
+        package: version of this package.
+        jax: version of JAX.
+        device: kind of device, such as "cpu" or "NVIDIA H200".
+        dtype: precision of the state.
+        engine: how a restart was run, such as "full" or "reduced".
+        lane_width: lanes side by side; rounding can differ between widths.
+    """
+
+    package: str
+    jax: str
+    device: str
+    dtype: str
+    engine: str
+    lane_width: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), int if field.name == "lane_width" else str
+            if type(value) is not kind or (kind is str and len(value) > 200):
+                raise InputError(field.name, value, f"must be {kind.__name__}, of a line's length")
+
+    def words(self) -> dict[str, Any]:
+        """The attributes as plain words, for result files."""
+        return asdict(self)
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that name this provenance."""
+        text = json.dumps(self.words(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def arithmetic(self) -> tuple[str, str, int]:
+        """What rounding depends on: device kind, JAX version and lane width."""
+        return self.device, self.jax, self.lane_width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitResult:
+    """How the restarts of one task ended.
+
+    Attributes:
+        task: the task.
+        outcomes: `Outcome` values in index order, uint8, shape (count,).
+        steps: steps to the outcome, uint32, shape (count,).
+        lane_steps: restart-steps paid for this task, idle lanes included.
+        stream: name of the random numbers. Cells whose units name the same stream drew the
+            same numbers at the same restart index: their differences are paired.
+
+    Raises:
+        InputError: if the arrays are not what they must be.
+    """
+
+    task: Task
+    outcomes: NDArray[np.uint8]
+    steps: NDArray[np.uint32]
+    lane_steps: int = 0
+    stream: str = ""
+
+    def __post_init__(self) -> None:
+        shape = (self.task.count,)
+        if self.task.count < 1 or self.task.first < 0 or self.task.end > MOST_RESTARTS:
+            raise InputError("task", tuple(self.task), "must be a range of restart indices")
+        if self.outcomes.dtype != np.uint8 or self.outcomes.shape != shape:
+            found = (str(self.outcomes.dtype), self.outcomes.shape)
+            raise InputError("outcomes", found, f"must be uint8 of shape {shape}")
+        if self.steps.dtype != np.uint32 or self.steps.shape != shape:
+            found = (str(self.steps.dtype), self.steps.shape)
+            raise InputError("steps", found, f"must be uint32 of shape {shape}")
+        if self.outcomes.min() < FINAL[0] or self.outcomes.max() > FINAL[-1]:
+            raise InputError("outcomes", int(self.outcomes.max()), "must hold final Outcome values")
+        if len(self.stream) > 200:
+            raise InputError("stream", self.stream, "must be at most 200 characters")
+
+
+class Runner(Protocol):
+    """The engine, as a study sees it.
+
+    `cells[i]` is the cell of `tasks[i]`; results come in the order of the tasks. Outcomes
+    depend on the cell, the restart indices and the provenance only.
+    """
+
+    @property
+    def provenance(self) -> Provenance:
+        """What this runner computes with."""
+        ...
+
+    def __call__(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> list[UnitResult]:
+        """Run the tasks."""
+        ...

@@ -1,0 +1,217 @@
+"""The unit file: an immutable bundle of results, as lines of JSON.
+
+    {"format": "jaxcnn units 1", "study": …, "provenance": {…}, "records": 2}
+    {"cell": 0, "first": 0, "count": 4, "counts": {"global": 3, "spurious": 1},
+     "steps": {"global": [3, 240, 19600, 96, [0, …, 3]], …},
+     "lane_steps": 512, "stream": "…", "outcomes": "eJxjZGRk…"}
+    …
+    {"sha256": "…"}
+
+A record is a range of restarts of one cell. `steps` holds, by outcome, the number of
+restarts, the sum of their steps, the sum of squares, the largest, and restarts by bit length.
+`outcomes` is one byte a restart (`Outcome` values), through zlib and base64. The last line is
+the SHA-256 of all bytes before it. A file is called `<lowest cell>-<24 digits of that>.jsonl`:
+the same content has the same name everywhere, so writing it twice is writing it once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxcnn.base.counts import Counts
+from jaxcnn.base.outcome import FINAL, Outcome
+from jaxcnn.study.step_statistics import StepStatistics
+from jaxcnn.study.unit import MOST_RESTARTS, Provenance, Task, UnitResult
+
+FORMAT = "jaxcnn units 1"
+MOST_BYTES = 2**30
+BLOCK = 2**16
+"""Records end at multiples of this, so that overlapping ones mostly have equal ranges."""
+
+_NAMES = tuple(outcome.name.lower() for outcome in FINAL)
+_HEADER = {"format", "study", "provenance", "records"}
+_RECORD = {"cell", "first", "count", "counts", "steps", "lane_steps", "stream", "outcomes"}
+_STEM = b'{"sha256": "'
+_TAIL = len(_STEM) + 64 + len(b'"}\n')
+
+
+class DamagedError(Exception):
+    """A unit file is not what its checksum says, or does not say what a unit file must."""
+
+
+class Record(NamedTuple):
+    """What a reader keeps of one record: the range, its counts, and where the rest lies.
+
+    Attributes:
+        task: cell and restarts.
+        counts: restarts by outcome, in the order of `FINAL`.
+        offset: byte at which the record's line starts.
+        length: bytes of the line.
+        lane_steps: restart-steps paid.
+        stream: name of the random numbers.
+    """
+
+    task: Task
+    counts: tuple[int, ...]
+    offset: int
+    length: int
+    lane_steps: int
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFile:
+    """A unit file that has passed every check.
+
+    Attributes:
+        study: identity of the study it belongs to.
+        provenance: what computed it.
+        records: its records, in order.
+        name: the name its content has.
+    """
+
+    study: str
+    provenance: Provenance
+    records: tuple[Record, ...]
+    name: str
+
+
+class Detail(NamedTuple):
+    """The rest of a record: step statistics, and outcomes in index order (uint8)."""
+
+    steps: StepStatistics
+    outcomes: NDArray[np.uint8]
+
+
+def encode(study: str, provenance: Provenance, results: Sequence[UnitResult]) -> bytes:
+    """The bytes of a unit file that holds some results."""
+    lines = [_record(part) for result in results for part in _blocks(result)]
+    header = {"format": FORMAT, "study": study, "provenance": provenance.words()}
+    text = "".join(line + "\n" for line in (_dump({**header, "records": len(lines)}), *lines))
+    body = text.encode("ascii")
+    return body + _seal(body)
+
+
+def decode(content: bytes) -> UnitFile:
+    """Read a unit file and check all of it.
+
+    Raises:
+        DamagedError: in one line, if anything is not as it must be.
+    """
+    body = content[:-_TAIL]
+    if len(content) <= _TAIL or content[-_TAIL:] != _seal(body):
+        raise DamagedError("its checksum does not fit its content")
+    try:
+        lines = body.split(b"\n")
+        header = json.loads(lines[0])
+        if set(header) != _HEADER or header["format"] != FORMAT:
+            raise DamagedError(f"it is not of the format {FORMAT!r}")
+        if header["records"] != len(lines) - 2 or lines[-1]:
+            raise DamagedError("it does not hold the records it announces")
+        provenance = Provenance(**header["provenance"])
+        records = tuple(_read(lines[1:-1], len(lines[0]) + 1))
+        return UnitFile(str(header["study"]), provenance, records, _name(body, records))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedError(f"it cannot be understood: {_line(error)}") from None
+
+
+def detail(line: bytes, task: Task) -> Detail:
+    """The rest of a record from its line.
+
+    Raises:
+        DamagedError: if the line is not that of the task, or contradicts itself.
+    """
+    try:
+        words = json.loads(line)
+        if (words["cell"], words["first"], words["count"]) != task:
+            raise DamagedError(f"it has changed where {task} should be")
+        unpack = zlib.decompressobj()
+        data = unpack.decompress(base64.b64decode(words["outcomes"], validate=True), task.count)
+        outcomes = np.frombuffer(data, np.uint8)
+        if outcomes.size != task.count or not unpack.eof and unpack.decompress(b"", 1):
+            raise DamagedError(f"it has too few or too many outcomes for {task}")
+        if Counts.of(outcomes).as_dict() != {name: words["counts"].get(name, 0) for name in _NAMES}:
+            raise DamagedError(f"its outcomes contradict its counts for {task}")
+        return Detail(StepStatistics.from_words(words["steps"]), outcomes)
+    except (ValueError, TypeError, KeyError, RecursionError, zlib.error, binascii.Error) as error:
+        raise DamagedError(f"it cannot be understood: {_line(error)}") from None
+
+
+def name_of(content: bytes) -> str:
+    """The name of a unit file with this content, which must be that of `encode`."""
+    return decode(content).name
+
+
+def _blocks(result: UnitResult) -> Iterator[UnitResult]:
+    """Cut a result at multiples of `BLOCK`; lane-steps go with the steps they were paid for."""
+    task, paid = result.task, result.lane_steps
+    cuts = [*range(task.first // BLOCK * BLOCK + BLOCK, task.end, BLOCK), task.end]
+    start, useful = 0, int(np.sum(result.steps, dtype=np.uint64))
+    for cut in cuts:
+        stop = cut - task.first
+        own = slice(start, stop)
+        steps = int(np.sum(result.steps[own], dtype=np.uint64))
+        share = paid if stop == task.count else paid * steps // max(useful, 1)
+        part = Task(task.cell, task.first + start, stop - start)
+        yield UnitResult(part, result.outcomes[own], result.steps[own], share, result.stream)
+        start, paid, useful = stop, paid - share, useful - steps
+
+
+def _record(result: UnitResult) -> str:
+    tally = np.bincount(result.outcomes, minlength=FINAL[-1] + 1)
+    packed = base64.b64encode(zlib.compress(result.outcomes.tobytes(), 6)).decode("ascii")
+    return _dump({
+        "cell": int(result.task.cell),
+        "first": int(result.task.first),
+        "count": int(result.task.count),
+        "counts": {Outcome(i).name.lower(): int(tally[i]) for i in np.flatnonzero(tally)},
+        "steps": StepStatistics.of(result.outcomes, result.steps).words(),
+        "lane_steps": int(result.lane_steps),
+        "stream": result.stream,
+        "outcomes": packed,
+    })  # fmt: skip
+
+
+def _read(lines: Sequence[bytes], offset: int) -> Iterator[Record]:
+    for line in lines:
+        words = json.loads(line)
+        if words.keys() != _RECORD or not words["counts"].keys() <= set(_NAMES):
+            raise ValueError("a record has other keys than it must have")
+        counts = tuple(words["counts"].get(name, 0) for name in _NAMES)
+        task = Task(words["cell"], words["first"], words["count"])
+        if any(type(number) is not int or number < 0 for number in (*task, *counts)):
+            raise ValueError("a record counts in something else than whole numbers")
+        if task.count < 1 or sum(counts) != task.count or task.end > MOST_RESTARTS:
+            raise ValueError(f"the counts of {task} are impossible")
+        lane_steps, stream = words["lane_steps"], words["stream"]
+        if type(lane_steps) is not int or not 0 <= lane_steps < 2**63 or type(stream) is not str:
+            raise ValueError(f"the lane-steps or the stream of {task} are impossible")
+        yield Record(task, counts, offset, len(line), lane_steps, stream)
+        offset += len(line) + 1
+
+
+def _name(body: bytes, records: Sequence[Record]) -> str:
+    lowest = min((record.task.cell for record in records), default=0)
+    return f"{lowest:07d}-{hashlib.sha256(body).hexdigest()[:24]}.jsonl"
+
+
+def _seal(body: bytes) -> bytes:
+    return _STEM + hashlib.sha256(body).hexdigest().encode("ascii") + b'"}\n'
+
+
+def _dump(words: dict[str, Any]) -> str:
+    return json.dumps(words, allow_nan=False)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__} {' '.join(str(error).split())[:120]}"
