@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from numbers import Integral, Real
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from jaxcnn.base.errors import InputError
+
+MOST = 2**53
+"""The largest count: beyond it doubles skip whole numbers."""
 
 
 def whole(argument: str, value: object, least: int = 0) -> int:
@@ -17,6 +23,23 @@ def whole(argument: str, value: object, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(argument, value, f"must be a whole number, at least {least}")
     return int(value)
+
+
+def whole_array(argument: str, values: ArrayLike) -> NDArray[np.float64]:
+    """`values` as an array of floats, if all are whole numbers from 0 to 2⁵³.
+
+    Raises:
+        InputError: naming the first value that is not.
+    """
+    try:
+        counts = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(argument, values, "must be whole numbers") from None
+    wrong = ~((counts >= 0.0) & (counts <= MOST) & (np.floor(counts) == counts))
+    if np.any(wrong):
+        bad = float(counts[wrong][0])
+        raise InputError(argument, bad, "must be whole numbers from 0 to 2**53")
+    return counts
 
 
 def real(argument: str, value: object, low: float, high: float, *, ends: bool) -> float:

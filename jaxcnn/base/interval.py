@@ -12,13 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxcnn.base.binomial import Array, beta_quantile
-from jaxcnn.base.checks import confidence_level, real, whole
+from jaxcnn.base.binomial import Array, lower_limit
+from jaxcnn.base.checks import MOST, confidence_level, real, whole, whole_array
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import InputError
-
-_ROWS = 1024  # rows solved at a time, so that rows × Gauss nodes stay in cache
-_MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ def clopper_pearson_many(
         InputError: if the shapes do not fit or an entry is out of its range.
     """
     half = 0.5 * (1.0 - confidence_level(confidence))
-    x, n = _counts("successes", successes), _counts("trials", trials)
+    x, n = whole_array("successes", successes), whole_array("trials", trials)
     try:
         x, n = np.broadcast_arrays(x, n)
     except ValueError:
@@ -117,33 +114,9 @@ def clopper_pearson_many(
     shape, x, n = x.shape, x.ravel(), n.ravel()
     # The upper end is one minus the lower end of the failures. The solver returns both with
     # their digits, and one call for both ends halves the cost of a single interval.
-    p, q = _lower_end(np.concatenate((x, n - x)), np.concatenate((n, n)), half)
+    both = np.concatenate((n, n))
+    p, q = lower_limit(np.concatenate((x, n - x)), both, np.full_like(both, half))
     return p[: x.size].reshape(shape), q[x.size :].reshape(shape)
-
-
-def _counts(argument: str, values: ArrayLike) -> Array:
-    try:
-        counts = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(argument, values, "must be whole numbers") from None
-    wrong = ~((counts >= 0.0) & (counts <= _MOST) & (np.floor(counts) == counts))
-    if np.any(wrong):
-        bad = float(counts[wrong][0])
-        raise InputError(argument, bad, "must be whole numbers from 0 to 2**53")
-    return counts
-
-
-def _lower_end(x: Array, n: Array, tail: float) -> tuple[Array, Array]:
-    """The p with P(X ≥ x) = tail, and 1 − p; 0 and 1 where x = 0."""
-    p, q = np.zeros_like(x), np.ones_like(x)
-    all_ = (x == n) & (n > 0)
-    exponent = math.log(tail) / n[all_]
-    p[all_], q[all_] = np.exp(exponent), -np.expm1(exponent)
-    (inner,) = np.nonzero((x > 0) & (x < n))
-    for start in range(0, inner.size, _ROWS):
-        rows = inner[start : start + _ROWS]
-        p[rows], q[rows] = beta_quantile(x[rows], n[rows] - x[rows] + 1.0, tail)
-    return p, q
 
 
 def proportion_bounds(counts: Counts, confidence: float = 0.95) -> Interval:
@@ -190,7 +163,7 @@ def needed_for_half_width(p_guess: float, half_width: float, confidence: float =
     few, many = 0, 1
     while not enough(many):
         few, many = many, 2 * many
-        if many > _MOST:
+        if many > MOST:
             raise InputError("half_width", target, "must be larger: 2**53 restarts cannot reach it")
     while many - few > 1:
         middle = (few + many) // 2

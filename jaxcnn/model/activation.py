@@ -1,4 +1,4 @@
-"""The activations that have a dual kernel in closed form, and the one place that knows them by name.
+"""The activations whose dual kernel has a closed form, and the one place with their names.
 
 Sources: Cho & Saul (2009) for ReLU and the step (arc-cosine kernels), Williams (1997) for erf.
 Leaky ReLU, sine and GELU are derived where they stand.
@@ -59,7 +59,7 @@ class _LeakyRelu(Activation):
 
     def _deficit(self, angle: Angle) -> Array:
         near = lune(angle.angle, angle.sin, angle.cos) / TWO_PI
-        return (1.0 + self.slope**2) * versine(angle) / 2 - (1.0 + self.slope) ** 2 * near
+        return (1.0 + self.slope**2) * versine(angle) / 2 - (1.0 - self.slope) ** 2 * near
 
 
 class _Step(Activation):
@@ -79,7 +79,7 @@ class _Step(Activation):
 
 
 def _arcsine_gap(angle: Angle, a: float) -> Array:
-    """asin a − asin(a cos φ), by tan((α−β)/2) = (sin α − sin β)/(cos α + cos β)."""
+    """The gap asin a − asin(a cos φ), by tan((α−β)/2) = (sin α − sin β)/(cos α + cos β)."""
     below = math.sqrt(1.0 - a * a) + jnp.sqrt(1 - (a * angle.cos) ** 2)
     return 2 * jnp.arctan(a * versine(angle) / below)
 
@@ -173,7 +173,7 @@ def sin() -> Activation:
 
 
 def gelu() -> Activation:
-    """x Φ(x), exact (not the tanh approximation)."""
+    """The Gaussian error linear unit x Φ(x), exact (not the tanh approximation)."""
     square = 1.0 / 3.0 + 1.0 / (TWO_PI * math.sqrt(3.0))
     return _Gelu("gelu", mean=0.5 / math.sqrt(math.pi), square=square)
 

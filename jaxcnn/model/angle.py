@@ -98,7 +98,10 @@ _LUNE = tuple((-1) ** (n + 1) * 2 * n / math.factorial(2 * n + 1) for n in range
 
 
 def lune(x: Array, sin: Array, cos: Array) -> Array:
-    """sin x − x cos x on [0, π], accurate near 0, where it is x³/3; g(φ) is that of π − φ."""
+    """Area sin x − x cos x on [0, π], accurate near 0, where it is x³/3.
+
+    The paper's g(φ) = (π−φ) cos φ + sin φ is the lune of π − φ.
+    """
     square = x * x
     total = jnp.zeros_like(x)
     for coefficient in reversed(_LUNE):

@@ -94,14 +94,25 @@ class Activation(ABC):
         one = jnp.ones_like(angle.cos)
         along = Angle(-angle.sin, angle.cos, one, -one)
         _, change = jax.jvp(self.derivative, (angle,), (along,))
-        return -angle.sin * change
+        bent: Array = -angle.sin * change
+        return bent
 
     def at(self, angle: ArrayLike) -> Profile:
         """The kernel and its relatives on the host in float64, whatever JAX is set to."""
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            phi = from_angle(jnp.asarray(np.asarray(angle, dtype=np.float64)))
-            parts = self.kernel(phi), self.deficit(phi), self.derivative(phi), self.bend(phi)
+            parts = _profile(self, jnp.asarray(np.asarray(angle, dtype=np.float64)))
             return Profile(*(np.asarray(part) for part in parts))
+
+
+@partial(jax.jit, static_argnums=0)
+def _profile(activation: Activation, angle: Array) -> tuple[Array, Array, Array, Array]:
+    phi = from_angle(angle)
+    return (
+        activation.kernel(phi),
+        activation.deficit(phi),
+        activation.derivative(phi),
+        activation.bend(phi),
+    )
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

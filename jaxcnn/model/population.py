@@ -149,7 +149,7 @@ def sharpness(student: Student, target: Target, activation: Activation) -> Array
         (zero, even, mass, zero),
         (zero, odd, zero, variance),
     )
-    largest = jnp.linalg.eigvalsh(jnp.stack([jnp.stack(row) for row in rows]))[-1]
+    largest: Array = jnp.linalg.eigvalsh(jnp.stack([jnp.stack(row) for row in rows]))[-1]
     if student.v.shape[0] == 2:
         return largest
     return jnp.maximum(largest, s * slope * angle.cos / norm**2)

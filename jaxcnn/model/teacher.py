@@ -21,7 +21,7 @@ from jaxcnn.base.errors import InputError
 Vector = NDArray[np.float64]
 
 _KEYS = ("w_star", "a_star")
-_LARGEST = 1e150  # its square is still a double
+_LARGEST = 1e75  # fourth powers are still doubles
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,9 +63,7 @@ class Teacher:
         if self.k == 1 and not math.isclose(self.ratio, 1.0, rel_tol=1e-12):
             raise InputError("ratio", self.ratio, "must be 1: a one-patch teacher has ratio 1")
         if not 1 / _LARGEST < self.teacher_norm < _LARGEST:
-            how = (
-                f"must be between {1 / _LARGEST:g} and {_LARGEST:g}, for its square to be a number"
-            )
+            how = f"must be between {1 / _LARGEST:g} and {_LARGEST:g}, for its powers to be numbers"
             raise InputError("teacher_norm", self.teacher_norm, how)
 
     @classmethod
@@ -178,7 +176,7 @@ class Teacher:
 def _ramp(size: int) -> Vector:
     """(1, …, size) less its mean, of length 1; zero for size 1."""
     ramp = np.arange(size) - 0.5 * (size - 1)
-    return ramp / max(float(np.linalg.norm(ramp)), 0.5)
+    return np.asarray(ramp / max(float(np.linalg.norm(ramp)), 0.5), dtype=np.float64)
 
 
 def _frozen(vector: Vector) -> Vector:

@@ -85,6 +85,26 @@ class Study:
         Raises:
             InputError: naming key, value and remedy, if a word is wrong or a cell impossible.
         """
+        study = cls._parsed(words)
+        object.__setattr__(study, "_positions", study._existing())
+        if study.decision is not None:
+            study.references  # noqa: B018 - refuses a reference that no cell has
+        return study
+
+    @classmethod
+    def from_trusted_words(cls, words: Mapping[str, Any], skipped: Sequence[int]) -> Study:
+        """A study from `words()` and `skipped()` of one that was checked: tries no cell again.
+
+        Raises:
+            InputError: if a word is wrong.
+        """
+        study = cls._parsed(words)
+        everything = study._positions
+        object.__setattr__(study, "_positions", np.setdiff1d(everything, skipped))
+        return study
+
+    @classmethod
+    def _parsed(cls, words: Mapping[str, Any]) -> Study:
         for key in words:
             if key in FIELDS:
                 raise InputError(shown(key), words[key], "belongs in [fixed], [grid] or [zip]")
@@ -115,9 +135,6 @@ class Study:
             _positions=np.arange(size),
         )
         study._refuse_contradictions()
-        object.__setattr__(study, "_positions", study._existing())
-        if decision is not None:
-            study.references  # noqa: B018 - refuses a reference that no cell has
         return study
 
     def _refuse_contradictions(self) -> None:
@@ -249,6 +266,11 @@ class Study:
         words["decision"] = self.decision.words() if self.decision else None
         return {key: value for key, value in words.items() if value is not None}
 
+    def skipped(self) -> list[int]:
+        """Positions in the grid that are left out, since no cell can exist there."""
+        everything = np.arange(math.prod(self._shape))
+        return np.setdiff1d(everything, self._positions).tolist()
+
     def identity(self) -> dict[str, Any]:
         """What the study computes, apart from how long it goes on.
 
@@ -258,6 +280,20 @@ class Study:
         later = ("confidence", "restarts", "half_width", "max_restarts", "decision", "skip_impossible")
         words = {key: value for key, value in self.words().items() if key not in later}
         return {**words, "cells": len(self)}
+
+    def differences(self, other: Study) -> str:
+        """What differs between the identities of two studies, in one line."""
+        one, two = self.identity(), other.identity()
+        found = []
+        for key in dict.fromkeys((*one, *two)):
+            left, right = one.get(key), two.get(key)
+            if isinstance(left, Mapping) and isinstance(right, Mapping):
+                for name in dict.fromkeys((*left, *right)):
+                    if left.get(name) != right.get(name):
+                        found.append(f"{key} {name} {_brief(left.get(name))}, not {_brief(right.get(name))}")
+            elif left != right:
+                found.append(f"{key} {_brief(left)}, not {_brief(right)}")
+        return "; ".join(found[:4])
 
     @cached_property
     def id(self) -> str:
@@ -286,6 +322,11 @@ class Cells(Sequence[Cell]):
 
     def __iter__(self) -> Iterator[Cell]:
         return (self[index] for index in range(len(self)))
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 _DEFAULTS = {option.name: option.default for option in cell_options()}

@@ -147,9 +147,11 @@ def detail(line: bytes, task: Task) -> Detail:
         raise DamagedError(f"it cannot be understood: {_line(error)}") from None
 
 
-def name_of(content: bytes) -> str:
-    """The name of a unit file with this content, which must be that of `encode`."""
-    return decode(content).name
+def is_named(content: bytes, name: str) -> bool:
+    """Whether the content is still what the file of this name was checked to hold."""
+    body = content[:-_TAIL]
+    digits = hashlib.sha256(body).hexdigest()[:24]
+    return name.endswith(f"-{digits}.jsonl") and content[-_TAIL:] == _seal(body)
 
 
 def _blocks(result: UnitResult) -> Iterator[UnitResult]:

@@ -1,0 +1,300 @@
+"""From words to functions: the only place that turns a `Cell` into a family and its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.errors import InputError, RefusedError
+from jaxcnn.descent.certificate import Rates
+from jaxcnn.descent.full import FullDescent, FullParams
+from jaxcnn.descent.kernel import RELU, DescentKernel
+from jaxcnn.descent.plane import PlaneLaw, PlaneStart, plane_power, sphere_power
+from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR, ReducedDescent, ReducedParams
+from jaxcnn.descent.start import FullLaw, FullStart, radius
+from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.model.population import Target
+from jaxcnn.model.teacher import Teacher
+
+ENGINES = ("auto", "full", "reduced")
+DTYPES = ("float32", "float64")
+Draw = Callable[[jax.Array], jax.Array]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start laws that a cell has no words for; for Python only.
+
+    Attributes:
+        a: fixed a₀ (k,), or a function key → a₀, instead of the cell's `init`.
+        v: fixed v₀ (p,), or a function key → v₀, instead of the cell's `filter_init`.
+        angle: fixed angle φ₀ between v₀ and w* (‖v₀‖ = 1, uniform direction around w*).
+        a_mean: added to a₀: a number for every coordinate, or (k,).
+        v_mean: added to v₀: (p,).
+    """
+
+    a: Any = None
+    v: Any = None
+    angle: float | None = None
+    a_mean: Any = None
+    v_mean: Any = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the cell's own words say it all."""
+        return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A cell as the engine runs it.
+
+    Attributes:
+        family: parameters → `Dynamics`.
+        params: this cell's parameters, NumPy arrays in `dtype`.
+        engine: "full" or "reduced".
+        dtype: of the state.
+        settings: compiled shape.
+        proved: whether outcomes are certified; otherwise they rest on the cell's tolerances.
+    """
+
+    family: Family
+    params: Any
+    engine: str
+    dtype: str
+    settings: LaneSettings
+    proved: bool
+
+    @property
+    def x64(self) -> bool:
+        """Whether the engine needs 64-bit types."""
+        return self.dtype == "float64"
+
+
+def build(
+    cell: Cell,
+    *,
+    engine: str = "auto",
+    dtype: str | None = None,
+    teacher: Teacher | None = None,
+    start: Start | None = None,
+    settings: LaneSettings | None = None,
+    patches: int | None = None,
+) -> Built:
+    """The family, parameters and compiled shape for a cell.
+
+    Args:
+        cell: the experiment.
+        engine: "reduced" (four scalars), "full" (v and a), or "auto": reduced where it is exact.
+        dtype: "float32" or "float64"; by default float32, and float64 where the increments of a
+            reduced float32 run would round away (c ≤ 1e-5).
+        teacher: explicit w*, a*, instead of the cell's.
+        start: start laws the cell has no words for.
+        settings: compiled shape, if not the engine's choice.
+        patches: pad a full state to this many patches, so that one compilation serves several k.
+
+    Raises:
+        InputError: a word is unknown.
+        RefusedError: the reduced engine cannot run this cell, with the reason.
+    """
+    if engine not in ENGINES:
+        raise InputError("engine", engine, f"must be one of {', '.join(ENGINES)}")
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError("dtype", dtype, f"must be one of {', '.join(DTYPES)}")
+    teacher = teacher or Teacher(
+        k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm,
+        teacher_angle=cell.teacher_angle,
+    )  # fmt: skip
+    start = start or Start()
+    kernel = _kernel(cell)
+    reason = why_not_reduced(cell, start, kernel)
+    if engine == "reduced" and reason:
+        raise RefusedError("engine", "reduced", f"{reason}; use engine='full'")
+    if engine == "full" or reason:
+        return _full(cell, kernel, teacher, start, dtype or "float32", settings, patches)
+    return _reduced(cell, kernel, teacher, start, dtype, settings)
+
+
+def why_not_reduced(cell: Cell, start: Start, kernel: DescentKernel) -> str | None:
+    """Why four scalars do not carry this cell, or None where they do exactly."""
+    if cell.optimizer != "sgd":
+        return f"optimizer {cell.optimizer!r} is not closed on four scalars"
+    if cell.samples is not None:
+        return "finite samples break the symmetry that closes the four scalars"
+    if cell.init == "box" and start.a is None:
+        return "a box start has no closed law in the plane of 1 and a*"
+    if callable(start.a) or callable(start.v):
+        return "the law of a callable start in the plane of 1 and a* is not known"
+    if start.v_mean is not None:
+        return "a biased v has no closed law of angle and norm"
+    if cell.init == "sphere" and cell.k == 1 and start.a is None:
+        return "the sphere in one dimension is two points"
+    if rates_of(cell, kernel, cell.teacher_norm**2, 0.0).b >= 2:
+        return "at b >= 2 the part of a outside the four scalars diverges"
+    return None
+
+
+def rates_of(cell: Cell, kernel: DescentKernel, power: float, sum2: float) -> Rates:
+    """The rates of a cell as Python floats."""
+    assert cell.step_size is not None  # Cell fills it in
+    c = cell.step_size / (2 * math.pi)
+    c_filter = c if cell.filter_step_size is None else cell.filter_step_size / (2 * math.pi)
+    b = c * (kernel.top - kernel.mean + cell.k * kernel.mean)
+    return Rates(c, c_filter, b, power, sum2)  # type: ignore[arg-type]  # floats, cast below
+
+
+def _kernel(cell: Cell) -> DescentKernel:
+    if cell.activation == "relu":
+        return RELU
+    raise RefusedError("activation", cell.activation, "is not supported here yet")
+
+
+def _cast(tree: Any, dtype: str) -> Any:
+    return jax.tree.map(lambda x: np.asarray(x, dtype), tree)
+
+
+def _sizes(teacher: Teacher) -> tuple[float, float, float]:
+    """U = 1ᵀa*, A = ‖a*‖², and B = ‖a* − (U/k) 1‖, each without cancellation."""
+    a = teacher.a_star
+    total = math.fsum(a)
+    side = math.sqrt(math.fsum((a - total / teacher.k) ** 2))
+    return total, math.fsum(a * a), side
+
+
+def _reduced(
+    cell: Cell,
+    kernel: DescentKernel,
+    teacher: Teacher,
+    start: Start,
+    dtype: str | None,
+    settings: LaneSettings | None,
+) -> Built:
+    total, power, side = _sizes(teacher)
+    rates = rates_of(cell, kernel, power, total * total)
+    small = min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR
+    if dtype == "float32" and small:
+        raise RefusedError(
+            "dtype", "float32", f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64"
+        )
+    dtype = dtype or ("float64" if small else "float32")
+    kind = "point" if cell.init == "zero" or start.a is not None else cell.init
+    x, y = _plane_point(start, teacher, total, side)
+    angle, norm2 = 0.0, 1.0
+    v_kind = cell.filter_init
+    if start.angle is not None:
+        v_kind, angle = "fixed", start.angle
+    elif start.v is not None:
+        v_kind = "fixed"
+        v = np.asarray(start.v, float)
+        along = float(v @ teacher.w_star)
+        angle = math.atan2(float(np.linalg.norm(v - along * teacher.w_star)), along)
+        norm2 = float(v @ v)
+    law = PlaneLaw(kind, v_kind)  # type: ignore[arg-type]
+    numbers = PlaneStart(
+        scale=radius(cell.init, cell.init_scale, total, cell.k),
+        power=plane_power("ball" if kind != "sphere" else "sphere", cell.k),
+        root_k=math.sqrt(cell.k),
+        sum=total,
+        side=side,
+        x=x,
+        y=y,
+        angle_power=sphere_power(cell.p),
+        p=cell.p,
+        angle=angle,
+        norm2=norm2,
+    )
+    return Built(
+        family=ReducedDescent(law, kernel),
+        params=_cast(ReducedParams(rates, numbers), dtype),
+        engine="reduced",
+        dtype=dtype,
+        settings=settings or reduced_settings(),
+        proved=kernel.monotone,
+    )
+
+
+def _plane_point(start: Start, teacher: Teacher, total: float, side: float) -> tuple[float, float]:
+    """(x, y) of the fixed part of a₀: its start or its mean."""
+    point = start.a if start.a is not None else 0.0
+    mean = start.a_mean if start.a_mean is not None else 0.0
+    a = np.broadcast_to(np.asarray(point, float) + np.asarray(mean, float), (teacher.k,))
+    across = teacher.a_star - total / teacher.k
+    x = float(a.sum()) / math.sqrt(teacher.k)
+    return x, float(a @ across) / side if side > 0 else 0.0
+
+
+def _full(
+    cell: Cell,
+    kernel: DescentKernel,
+    teacher: Teacher,
+    start: Start,
+    dtype: str,
+    settings: LaneSettings | None,
+    patches: int | None,
+) -> Built:
+    if cell.optimizer != "sgd" or cell.samples is not None:
+        raise RefusedError("optimizer", cell.optimizer, "is not supported here yet")
+    size = patches or cell.k
+    total, power, _ = _sizes(teacher)
+    pad = (0, size - cell.k)
+    zeros = np.zeros(size)
+    mean = np.pad(np.broadcast_to(np.asarray(start.a_mean or 0.0, float), (cell.k,)), pad)
+    v_mean = np.zeros(cell.p) if start.v_mean is None else np.asarray(start.v_mean, float)
+    a_kind, v_kind, angle = cell.init, cell.filter_init, 0.0
+    if start.a is not None and not callable(start.a):
+        a_kind, mean = "zero", mean + np.pad(np.asarray(start.a, float), pad)
+    if start.v is not None and not callable(start.v):
+        v_kind, v_mean = "zero", v_mean + np.asarray(start.v, float)
+    if start.angle is not None:
+        v_kind, angle = "angle", start.angle
+    law = FullLaw(
+        a=a_kind,  # type: ignore[arg-type]
+        v=v_kind,  # type: ignore[arg-type]
+        custom_a=start.a if callable(start.a) else None,
+        custom_v=start.v if callable(start.v) else None,
+    )
+    params = FullParams(
+        target=Target(
+            w_star=teacher.w_star,
+            a_star=np.pad(teacher.a_star, pad),
+            ones=np.pad(np.ones(cell.k), pad),
+        ),
+        rates=rates_of(cell, kernel, power, total * total),
+        start=FullStart(
+            scale=radius(cell.init, cell.init_scale, total, cell.k),
+            patches=cell.k,
+            output_mean=zeros + mean,
+            filter_mean=v_mean,
+            angle=angle,
+        ),
+    )
+    return Built(
+        family=FullDescent(law, kernel),
+        params=_cast(params, dtype),
+        engine="full",
+        dtype=dtype,
+        settings=settings or full_settings(size + cell.p),
+        proved=kernel.monotone,
+    )
+
+
+def reduced_settings() -> LaneSettings:
+    """Lanes for the four scalars: they and their parameters fit a core's L2 cache."""
+    if jax.default_backend() == "cpu":
+        return LaneSettings()
+    return LaneSettings(width=2**18, capacity=2**22)
+
+
+def full_settings(rows: int) -> LaneSettings:
+    """Lanes for a full state of `rows` numbers: about a megabyte of them on a CPU."""
+    if jax.default_backend() != "cpu":
+        return LaneSettings(width=2**15, shared=True)
+    width = 2 ** max(6, min(12, int(math.log2(2**18 / rows))))
+    return LaneSettings(width=width, shared=True)
