@@ -71,7 +71,7 @@ def half_stirling_error(x: Array) -> Array:
 
 def _excess(x: Array, mean: Array, gap: Array) -> Array:
     """X log(x/mean) − gap, where gap = x − mean is known better than the difference is."""
-    v = gap / (x + mean)
+    v = gap / np.maximum(x + mean, np.finfo(np.float64).tiny)
     square = v * v
     total = np.zeros_like(v)
     for power in range(17, 1, -2):

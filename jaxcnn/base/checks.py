@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -42,15 +41,29 @@ def whole_array(argument: str, values: ArrayLike) -> NDArray[np.float64]:
     return counts
 
 
+def same_shape(**arguments: ArrayLike) -> list[NDArray[np.float64]]:
+    """The named arguments as `whole_array`s, broadcast to one shape.
+
+    Raises:
+        InputError: if an entry is no count, or the shapes do not fit.
+    """
+    arrays = [whole_array(name, values) for name, values in arguments.items()]
+    try:
+        return list(np.broadcast_arrays(*arrays))
+    except ValueError:
+        shapes = [array.shape for array in arrays]
+        raise InputError(", ".join(arguments), shapes, "must have shapes that fit") from None
+
+
 def real(argument: str, value: object, low: float, high: float, *, ends: bool) -> float:
     """`value` as a float, if it lies between `low` and `high`; `ends` says if they belong.
 
     Raises:
         InputError: if it does not, is NaN, or is no real number.
     """
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, Real):
         number = float(value)
-        if low < number < high or (ends and number in (low, high) and math.isfinite(number)):
+        if low < number < high or (ends and number in (low, high)):
             return number
     how = f"from {low:g} to {high:g}" if ends else f"between {low:g} and {high:g}, ends excluded"
     raise InputError(argument, value, f"must be a number {how}")

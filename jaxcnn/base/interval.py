@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxcnn.base.binomial import Array, lower_limit
-from jaxcnn.base.checks import MOST, confidence_level, real, whole, whole_array
+from jaxcnn.base.checks import MOST, confidence_level, real, same_shape, whole
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import InputError
 
@@ -103,12 +103,7 @@ def clopper_pearson_many(
         InputError: if the shapes do not fit or an entry is out of its range.
     """
     half = 0.5 * (1.0 - confidence_level(confidence))
-    x, n = whole_array("successes", successes), whole_array("trials", trials)
-    try:
-        x, n = np.broadcast_arrays(x, n)
-    except ValueError:
-        shapes = (x.shape, n.shape)
-        raise InputError("successes, trials", shapes, "must have shapes that fit") from None
+    x, n = same_shape(successes=successes, trials=trials)
     if np.any(x > n):
         raise InputError("successes", float(x[x > n][0]), "must be at most trials")
     shape, x, n = x.shape, x.ravel(), n.ravel()

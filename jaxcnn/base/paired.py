@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxcnn.base.binomial import Array, lower_limit
-from jaxcnn.base.checks import confidence_level, whole_array
+from jaxcnn.base.checks import confidence_level, same_shape
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.interval import Interval
@@ -95,7 +95,7 @@ def paired_difference_many(
         InputError: if the shapes do not fit or an entry is out of its range.
     """
     z = _normal_quantile(confidence)
-    x, y, n = _same_shape(only_first=only_first, only_second=only_second, restarts=restarts)
+    x, y, n = same_shape(only_first=only_first, only_second=only_second, restarts=restarts)
     if np.any(x + y > n):
         most = float(np.max(x + y))
         raise InputError("only_first + only_second", most, "must be at most restarts")
@@ -170,7 +170,7 @@ def unpaired_difference_many(
         InputError: if the shapes do not fit or an entry is out of its range.
     """
     z = _normal_quantile(confidence)
-    x, n, y, m = _same_shape(
+    x, n, y, m = same_shape(
         first=first, first_trials=first_trials, second=second, second_trials=second_trials
     )
     for argument, successes, trials in (("first", x, n), ("second", y, m)):
@@ -194,15 +194,6 @@ def unpaired_difference_many(
 
 def _normal_quantile(confidence: float) -> float:
     return -NormalDist().inv_cdf(0.5 * (1.0 - confidence_level(confidence)))
-
-
-def _same_shape(**arguments: ArrayLike) -> list[Array]:
-    arrays = [whole_array(name, values) for name, values in arguments.items()]
-    try:
-        return list(np.broadcast_arrays(*arrays))
-    except ValueError:
-        shapes = [array.shape for array in arrays]
-        raise InputError(", ".join(arguments), shapes, "must have shapes that fit") from None
 
 
 def _split(z: float, angle: Array) -> tuple[Array, Array]:

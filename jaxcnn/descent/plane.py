@@ -62,6 +62,15 @@ class PlaneStart(NamedTuple):
     norm2: float
 
 
+class PlanePoint(NamedTuple):
+    """A start in the plane of 1 and a*: x, y, φ₀ and ‖v₀‖²."""
+
+    x: jax.Array
+    y: jax.Array
+    angle: jax.Array
+    norm2: jax.Array
+
+
 class PlaneLaw(NamedTuple):
     """Which law a and v start from; the numbers are in `PlaneStart`."""
 
@@ -70,16 +79,21 @@ class PlaneLaw(NamedTuple):
 
     def draw(self, key: jax.Array, start: PlaneStart) -> Scalars:
         """One start, in the dtype of `start`. Consumes the key."""
+        at = self.coordinates(key, start)
+        return Scalars(
+            angle=at.angle,
+            s=at.x * start.sum / start.root_k + at.y * start.side,
+            m=start.sum * (start.sum - start.root_k * at.x),
+            r2=at.norm2,
+        )
+
+    def coordinates(self, key: jax.Array, start: PlaneStart) -> PlanePoint:
+        """The same start as `draw`, before it becomes four scalars. Consumes the key."""
         dtype = jnp.asarray(start.scale).dtype
         uniform = _uniforms(key, dtype)
         x, y = _plane(self.a, start, uniform[0], uniform[1])
         angle, norm2 = _angle(self.v, start, uniform[2], uniform[3], key)
-        return Scalars(
-            angle=angle,
-            s=x * start.sum / start.root_k + y * start.side,
-            m=start.sum * (start.sum - start.root_k * x),
-            r2=norm2 * jnp.ones_like(angle),
-        )
+        return PlanePoint(x, y, angle, norm2 * jnp.ones_like(angle))
 
 
 def _uniforms(key: jax.Array, dtype: jnp.dtype) -> jax.Array:

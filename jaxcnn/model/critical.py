@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -56,20 +57,21 @@ def is_top(activation: Activation, angle: float) -> bool:
     return float(activation.at(angle - 1e-4).derivative) > 0.0
 
 
-def find_turns(activation: Activation) -> list[float]:
+@cache
+def find_turns(activation: Activation) -> tuple[float, ...]:
     """Angles inside (0, π) where K′ changes sign."""
     grid = np.linspace(0.0, math.pi, _GRID)[1:-1]
     slope = activation.at(grid).derivative
     (places,) = np.nonzero(np.signbit(slope[1:]) != np.signbit(slope[:-1]))
-    return [
+    return tuple(
         float(
             brentq(lambda x: float(activation.at(x).derivative), grid[i], grid[i + 1], xtol=1e-15)
         )
         for i in places
-    ]
+    )
 
 
-def find_edges(activation: Activation, top: float, turns: list[float]) -> list[float]:
+def find_edges(activation: Activation, top: float, turns: tuple[float, ...]) -> list[float]:
     """Angles inside (0, π) where D = D_c, one at most in each monotone stretch of D."""
 
     def above(angle: float) -> float:

@@ -177,7 +177,7 @@ def landscape(
             note = "K' = 0: the angle stops mattering"
             eigenvalues, unstable = at_turn(teacher, activation, here, alignment, angle, norm)
         else:
-            kind, attracts, note = _end(activation, angle, alignment, height, turns)
+            kind, attracts, note = _end(activation, angle, alignment, height / top, turns)
             eigenvalues = at_end(teacher, activation, here, alignment, angle, norm)
         point = CriticalPoint(
             kind=kind,
@@ -206,14 +206,15 @@ def landscape(
 
 
 def _end(
-    activation: Activation, angle: float, alignment: float, height: float, turns: list[float]
+    activation: Activation, angle: float, alignment: float, height: float, turns: tuple[float, ...]
 ) -> tuple[Kind, bool, str]:
-    """Kind, fate and note of φ = 0 or φ = π."""
+    """Kind, fate and note of φ = 0 or φ = π, where D is `height` times D_c."""
     settles = "but plain descent does not settle: K' is infinite" if activation.kinked else ""
     if angle == 0.0:
         return "global", True, settles or "the teacher itself"
-    if activation.odd or height <= TIE * activation.square:
-        return "global", True, "the same function as the teacher, with (-w, -a) or (-w, a)"
+    # No loss: for odd and even σ, and for σ − μ odd (the step) at ratio 0.
+    if height <= TIE or abs(1.0 - 0.5 * height) <= TIE:
+        return "global", True, settles or "the same function as the teacher"
     # D rises towards π where K' > 0 just before it; there a minimum of L needs s < 0.
     before = 0.5 * ((turns[-1] if turns else 0.0) + math.pi)
     rising = float(activation.at(before).derivative) > 0.0

@@ -9,17 +9,24 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from jaxcnn.base.cell import Cell, cell_options
 from jaxcnn.base.errors import InputError, RefusedError
 
-Value = int | float | str | None
+Value = Any
+"""What a key can be: int, float, str or None, as its `Cell` field says."""
 
 MOST_CELLS = 1_000_000
 """A study has at most this many cells."""
+
+STUDY_KEYS = (
+    "seed", "confidence", "restarts", "half_width", "max_restarts",
+    "engine", "dtype", "skip_impossible",
+)  # fmt: skip
+"""The keys of [study]."""
 
 FIELDS = {option.name: place for place, option in enumerate(cell_options())}
 """The keys of a cell, with their order."""
@@ -27,7 +34,7 @@ FIELDS = {option.name: place for place, option in enumerate(cell_options())}
 _SPACED = ("linspace", "logspace")
 _DIGITS = 12
 _MOST_WHOLE = 2**53
-_ROOMY = {"k": 2**52, "ratio": 0.0}  # a cell in which any single value can be tried
+_ROOMY: dict[str, Value] = {"k": 2**52, "ratio": 0.0}  # a cell in which any single value can be tried
 
 
 def shown(key: object) -> str:
@@ -71,7 +78,7 @@ def checked_value(where: str, name: str, value: Any) -> Value:
     except RefusedError:
         # It needs company, so it is fine alone; numbers are then floats where the field says so.
         kind = str(next(option.type for option in cell_options() if option.name == name))
-        return float(value) if kind.startswith("float") else value
+        return float(cast(float, value)) if kind.startswith("float") else value
     except InputError as error:
         raise InputError(where, error.value, error.remedy) from None
 

@@ -137,3 +137,15 @@ def gaps(pieces: Sequence[Piece], cell: int, first: int, end: int) -> list[Task]
 def flips_between(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> Flips:
     """Compare two lists of outcomes of the same restarts."""
     return Flips(one.size, int(np.count_nonzero(one != two)))
+
+
+def without(task: Task, taken: Iterable[Task]) -> list[Task]:
+    """What is left of a task when others have taken some of it."""
+    left, reached = [], task.first
+    for other in sorted(taken, key=lambda other: other.first):
+        if other.first > reached and reached < task.end:
+            left.append(Task(task.cell, reached, min(other.first, task.end) - reached))
+        reached = max(reached, other.end)
+    if reached < task.end:
+        left.append(Task(task.cell, reached, task.end - reached))
+    return left

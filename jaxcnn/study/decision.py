@@ -25,12 +25,14 @@ class Decision:
     reference: Mapping[str, Value] | None = None
 
     @classmethod
-    def from_words(cls, words: Any) -> Decision:
-        """From `{"above": 0.9}` or `{"above": {"ratio": 4}}`.
+    def from_words(cls, words: Any) -> Decision | None:
+        """From `{"above": 0.9}` or `{"above": {"ratio": 4}}`; none from None.
 
         Raises:
             InputError: naming the key, its value and the remedy.
         """
+        if words is None:
+            return None
         if not isinstance(words, Mapping):
             raise InputError("[decision]", words, "must be a table with the key above")
         for key, value in words.items():

@@ -229,7 +229,7 @@ class RunDirectory:
         if cell in self._stale:
             self._settle(cell)
         restarts = int(self._closed[cell])
-        counts = Counts(*()) if not restarts else _counts(self._tally[cell])
+        counts = _counts(self._tally[cell])
         steps = StepStatistics()
         for piece in self._pieces(cell):
             if piece.whole and piece.end <= restarts:

@@ -124,7 +124,7 @@ class StepStatistics:
     def of(cls, outcomes: NDArray[np.uint8], steps: NDArray[np.uint32]) -> StepStatistics:
         """Summarise restarts: outcomes and steps, both shape (N,)."""
         present = np.flatnonzero(np.bincount(outcomes))
-        return cls({Outcome(value): Steps.of(steps[outcomes == value]) for value in present})
+        return cls({FINAL[value - 1]: Steps.of(steps[outcomes == value]) for value in present})
 
     def words(self) -> dict[str, list[Any]]:
         """Plain numbers by the outcomes' names, read back by `from_words`."""

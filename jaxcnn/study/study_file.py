@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.base.errors import InputError, RefusedError
-from jaxcnn.study.axis import FIELDS, nearest, shown
-from jaxcnn.study.study import STUDY_KEYS, TABLES, Study
+from jaxcnn.study.axis import FIELDS, STUDY_KEYS, nearest, shown
+from jaxcnn.study.study import TABLES, Study
 
 _MOST_BYTES = 4_000_000
 

@@ -22,7 +22,8 @@ def write_study_record(path: Path, study: Study) -> None:
     Raises:
         RunError: if it cannot be written.
     """
-    words = {"format": FORMAT, "id": study.id, "study": study.words(), "skipped": study.skipped()}
+    words: dict[str, Any] = {"format": FORMAT, "id": study.id, "study": study.words()}
+    words["skipped"] = study.cells.skipped
     text = json.dumps({**words, "sha256": _checksum(words)}, indent=2) + "\n"
     durable.write_whole(path, text.encode())
 

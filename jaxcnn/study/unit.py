@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.cell import Cell
+from jaxcnn.base.checks import whole
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import FINAL
 
@@ -25,7 +26,8 @@ MOST_RESTARTS = 2**40
 """No cell has more restart indices than this."""
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Task:
     """Restarts [first, first + count) of one cell of a study."""
 
     cell: int
@@ -64,9 +66,11 @@ class Provenance:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, kind = getattr(self, field.name), int if field.name == "lane_width" else str
-            if type(value) is not kind or (kind is str and len(value) > 200):
-                raise InputError(field.name, value, f"must be {kind.__name__}, of a line's length")
+            value = getattr(self, field.name)
+            if field.name == "lane_width":
+                whole("lane_width", value, 1)
+            elif not isinstance(value, str) or not 0 < len(value) <= 200:
+                raise InputError(field.name, value, "must be a word of at most 200 characters")
 
     def words(self) -> dict[str, Any]:
         """The attributes as plain words, for result files."""
@@ -109,7 +113,7 @@ class UnitResult:
     def __post_init__(self) -> None:
         shape = (self.task.count,)
         if self.task.count < 1 or self.task.first < 0 or self.task.end > MOST_RESTARTS:
-            raise InputError("task", tuple(self.task), "must be a range of restart indices")
+            raise InputError("task", str(self.task), "must be a range of restart indices")
         if self.outcomes.dtype != np.uint8 or self.outcomes.shape != shape:
             found = (str(self.outcomes.dtype), self.outcomes.shape)
             raise InputError("outcomes", found, f"must be uint8 of shape {shape}")

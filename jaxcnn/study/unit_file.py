@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.counts import Counts
-from jaxcnn.base.outcome import FINAL, Outcome
+from jaxcnn.base.outcome import FINAL
 from jaxcnn.study.step_statistics import StepStatistics
 from jaxcnn.study.unit import MOST_RESTARTS, Provenance, Task, UnitResult
 
@@ -133,12 +133,12 @@ def detail(line: bytes, task: Task) -> Detail:
     """
     try:
         words = json.loads(line)
-        if (words["cell"], words["first"], words["count"]) != task:
+        if Task(words["cell"], words["first"], words["count"]) != task:
             raise DamagedError(f"it has changed where {task} should be")
         unpack = zlib.decompressobj()
         data = unpack.decompress(base64.b64decode(words["outcomes"], validate=True), task.count)
         outcomes = np.frombuffer(data, np.uint8)
-        if outcomes.size != task.count or not unpack.eof and unpack.decompress(b"", 1):
+        if outcomes.size != task.count or unpack.decompress(unpack.unconsumed_tail, 1):
             raise DamagedError(f"it has too few or too many outcomes for {task}")
         if Counts.of(outcomes).as_dict() != {name: words["counts"].get(name, 0) for name in _NAMES}:
             raise DamagedError(f"its outcomes contradict its counts for {task}")
@@ -176,7 +176,7 @@ def _record(result: UnitResult) -> str:
         "cell": int(result.task.cell),
         "first": int(result.task.first),
         "count": int(result.task.count),
-        "counts": {Outcome(i).name.lower(): int(tally[i]) for i in np.flatnonzero(tally)},
+        "counts": {_NAMES[i - 1]: int(tally[i]) for i in np.flatnonzero(tally)},
         "steps": StepStatistics.of(result.outcomes, result.steps).words(),
         "lane_steps": int(result.lane_steps),
         "stream": result.stream,
@@ -191,7 +191,7 @@ def _read(lines: Sequence[bytes], offset: int) -> Iterator[Record]:
             raise ValueError("a record has other keys than it must have")
         counts = tuple(words["counts"].get(name, 0) for name in _NAMES)
         task = Task(words["cell"], words["first"], words["count"])
-        if any(type(number) is not int or number < 0 for number in (*task, *counts)):
+        if any(type(n) is not int or n < 0 for n in (task.cell, task.first, task.count, *counts)):
             raise ValueError("a record counts in something else than whole numbers")
         if task.count < 1 or sum(counts) != task.count or task.end > MOST_RESTARTS:
             raise ValueError(f"the counts of {task} are impossible")

@@ -51,8 +51,8 @@ class UnitIndex:
         stream = self._stream_numbers.setdefault(record.stream, len(self._streams))
         if stream == len(self._streams):
             self._streams.append(record.stream)
-        cell, first, count = record.task
-        row = (first, count, record.offset, record.length, record.lane_steps, stream, file)
+        cell, task = record.task.cell, record.task
+        row = (task.first, task.count, record.offset, record.length, record.lane_steps, stream, file)
         for column, number in zip(self._columns, (*row, *record.counts), strict=True):
             column.append(number)
         self._older.append(self._newest[cell])

@@ -1,0 +1,217 @@
+"""What the exact answer needs of an experiment, and what it refuses.
+
+Everything here is plain float64 on the host. With V = g(0) − m (descent/kernel.py) and
+c = η/2π the proved range is c V ≤ 1 and b = c (V + k m) ≤ 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.errors import InputError, NotExactError
+from jaxcnn.descent.kernel import RELU, DescentKernel
+from jaxcnn.model.teacher import Teacher
+
+Array = NDArray[np.float64]
+OutputLaw = Literal["ball", "sphere", "gaussian", "point"]
+FilterLaw = Literal["sphere", "gaussian", "fixed"]
+
+INSTEAD = "use `estimate`"
+TIE = 1e-12
+"""Relative difference of the ratio from the critical one below which they count as equal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A teacher, rates and start law, as the plane of (x, y) = (e₁ᵀa, e₂ᵀa) sees them.
+
+    Attributes:
+        kernel: dual kernel of the activation.
+        k: number of patches.
+        power: A = ‖a*‖².
+        total: U = 1ᵀa*.
+        side: B = ‖a* − (U/k) 1‖.
+        c: η/2π for a.
+        c_filter: η/2π for v.
+        output: law of (x, y) about `center`.
+        scale: radius (ball, sphere) or deviation (gaussian).
+        center: mean of (x, y); the start itself for `point`.
+        filter: law of v.
+        angle: φ₀ if the filter is fixed.
+        norm2: ‖v₀‖², unless the filter is gaussian.
+    """
+
+    kernel: DescentKernel
+    k: int
+    power: float
+    total: float
+    side: float
+    c: float
+    c_filter: float
+    output: OutputLaw
+    scale: float
+    center: tuple[float, float] = (0.0, 0.0)
+    filter: FilterLaw = "sphere"
+    angle: float = 0.0
+    norm2: float = 1.0
+
+    @property
+    def decay(self) -> float:
+        """V = g(0) − m, the rate at which s decays, in units of c."""
+        return self.kernel.top - self.kernel.mean
+
+    @property
+    def drain(self) -> float:
+        """V + k m = b/c, the rate at which M decays, in units of c."""
+        return self.decay + self.k * self.kernel.mean
+
+    @property
+    def edge_drop(self) -> float:
+        """D_c = V (V + k m) / (V + m (k − ρ)): the edge state is where g(0) − g(φ) = D_c."""
+        return self.decay / (1.0 - self.kernel.mean * self.total**2 / (self.power * self.drain))
+
+    @property
+    def supercritical(self) -> bool:
+        """Whether no spurious minimum attracts: D_c ≥ g(0) − g(π)."""
+        height = self.kernel.top - self.kernel.bottom
+        # ρ_c solves D_c = height; compare the ratios, where the tie is meant.
+        critical = (1.0 - self.decay / height) * self.drain / self.kernel.mean
+        return self.total**2 / self.power >= critical * (1.0 - TIE)
+
+    def scalars(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """S = x U/√k + y B and M = U (U − √k x)."""
+        root = math.sqrt(self.k)
+        return x * (self.total / root) + y * self.side, self.total * (self.total - root * x)
+
+
+def problem_of(
+    cell: Cell,
+    *,
+    teacher: Teacher | None = None,
+    a: ArrayLike | None = None,
+    a_mean: ArrayLike | None = None,
+    angle: float | None = None,
+    v_norm: float = 1.0,
+) -> Problem:
+    """The problem of a cell.
+
+    Args:
+        cell: the experiment; its p is not looked at.
+        teacher: explicit w*, a*, instead of the cell's.
+        a: fixed a₀, shape (k,), instead of the cell's `init`.
+        a_mean: added to a₀, a number or shape (k,).
+        angle: fixed φ₀, radians, instead of the cell's `filter_init`.
+        v_norm: ‖v₀‖ where the filter starts on a sphere or at a fixed angle.
+
+    Raises:
+        InputError: an argument is out of its range.
+        NotExactError: no exact probability is known for this experiment, with the reason.
+    """
+    _refuse(cell)
+    if angle is not None and not 0.0 <= angle <= math.pi:
+        raise InputError("angle", angle, "must be from 0 to pi")
+    if not 0.0 < v_norm < math.inf:
+        raise InputError("v_norm", v_norm, "must be greater than 0")
+    teacher = teacher or Teacher(
+        k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm
+    )
+    center = _projected(teacher, a, a_mean)
+    output: OutputLaw = "point" if a is not None or cell.init == "zero" else cell.init  # type: ignore[assignment]
+    scale = cell.init_scale
+    if output in ("ball", "sphere"):
+        scale *= abs(teacher.U) / math.sqrt(teacher.k)
+    if scale == 0.0:
+        output = "point"
+    law: FilterLaw = "gaussian" if cell.filter_init == "gaussian" else "sphere"
+    if cell.filter_init == "shortcut":
+        # v₀ = 0 beside 1/√p is the filter 1/√p itself, of length 1 at the teacher's angle.
+        angle = cell.teacher_angle if angle is None else angle
+    if angle is not None:
+        law = "fixed"
+    assert cell.step_size is not None  # Cell fills it in
+    rate = cell.step_size if cell.filter_step_size is None else cell.filter_step_size
+    problem = Problem(
+        kernel=RELU,
+        k=teacher.k,
+        power=teacher.A,
+        total=teacher.U,
+        side=teacher.B,
+        c=cell.step_size / (2 * math.pi),
+        c_filter=rate / (2 * math.pi),
+        output=output,
+        scale=scale,
+        center=center,
+        filter=law,
+        angle=0.0 if angle is None else float(angle),
+        norm2=v_norm**2,
+    )
+    return checked(problem)
+
+
+def checked(problem: Problem) -> Problem:
+    """The same problem, in the range where outcomes are proved.
+
+    Raises:
+        NotExactError: it is not.
+    """
+    b = problem.c * problem.drain
+    if b > 1.0 + 1e-12 or problem.c * problem.decay > 1.0 + 1e-12:
+        raise NotExactError(
+            f"step_size = {2 * math.pi * problem.c:.6g} is outside the proved range "
+            f"(eta (k+pi-1)/2pi = {b:.4g}, must be at most 1): {INSTEAD}"
+        )
+    if problem.output == "sphere" and problem.k == 1:
+        raise NotExactError(f"init = 'sphere' has no plane law at k = 1: {INSTEAD}")
+    return problem
+
+
+def at_scale(problem: Problem, factor: float) -> Problem:
+    """The same problem with both step sizes multiplied by `factor`."""
+    return replace(problem, c=factor * problem.c, c_filter=factor * problem.c_filter)
+
+
+def _refuse(cell: Cell) -> None:
+    """Name the first option that the four scalars and their order do not carry."""
+    reasons = (
+        ("optimizer", cell.optimizer, cell.optimizer != "sgd", "is not plain gradient descent"),
+        ("activation", cell.activation, cell.activation != "relu", "has no threshold map yet"),
+        ("samples", cell.samples, cell.samples is not None, "is not the population loss"),
+        ("schedule", cell.schedule, cell.schedule != "constant", "is not a constant step size"),
+        ("init", cell.init, cell.init == "box", "has no closed law in the plane of 1 and a*"),
+        ("label_noise", cell.label_noise, cell.label_noise != 0.0, "is not the population loss"),
+        (
+            "warmup_steps",
+            cell.warmup_steps,
+            cell.warmup_steps != 0 and cell.filter_init == "shortcut",
+            "is not a constant step size",
+        ),
+    )
+    for name, value, wrong, why in reasons:
+        if wrong:
+            raise NotExactError(f"{name} = {value!r} {why}: {INSTEAD}")
+
+
+def _projected(
+    teacher: Teacher, a: ArrayLike | None, a_mean: ArrayLike | None
+) -> tuple[float, float]:
+    """(x, y) of the fixed part of a₀."""
+    if a is None and a_mean is None:
+        return 0.0, 0.0
+    fixed = np.zeros(teacher.k)
+    for name, part in (("a", a), ("a_mean", a_mean)):
+        if part is not None:
+            try:
+                fixed = fixed + np.broadcast_to(np.asarray(part, np.float64), (teacher.k,))
+            except (TypeError, ValueError):
+                raise InputError(name, part, f"must be {teacher.k} numbers") from None
+    if not np.isfinite(fixed).all():
+        raise InputError("a, a_mean", fixed, "must be finite")
+    across = teacher.a_star - teacher.U / teacher.k
+    y = float(fixed @ across) / teacher.B if teacher.B > 0.0 else 0.0
+    return float(fixed.sum()) / math.sqrt(teacher.k), y

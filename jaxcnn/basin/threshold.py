@@ -1,0 +1,244 @@
+r"""The threshold map: where on a line of starts the outcome changes.
+
+Along a line of starts ξ ↦ (φ₀, s₀, M₀, r²) the coordinate w of basin/stepping.py after n steps
+grows with ξ, and its zero ξ_n tends to the threshold: the boundary of the basin is the stable
+manifold of the edge state, and what is left of the decaying modes after n steps enters w
+squared,
+
+    |ξ_n − ξ| ≲ e^(−(2V + λ) c n).
+
+So a threshold needs no run to its end: beside the separatrix such a run is as long as the
+unstable rate is small, here n ≈ 18/(c V) steps whatever the rate. A round evaluates four trials
+a line, and an inverse interpolation through them gives the next, narrower four; early rounds
+stop short. A line of angles is ξ = log tan(φ/2), in which the flow is φ̇/sin φ and both ends keep
+their digits; a line of outputs is −y at a fixed angle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxcnn.base.errors import NotExactError
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.basin.problem import INSTEAD, Array, Problem
+from jaxcnn.basin.stepping import Stepper
+
+Line = Callable[[Array, NDArray[np.intp]], Array]
+"""Trials ξ (lines, m) and the lines' numbers (lines,) → starts (4, lines, m)."""
+
+TRIALS = np.array([-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0])
+CHECKS = np.array([-4.0, -1.0, -0.1, 0.1, 1.0, 4.0])
+"""Where on both sides of each threshold the order of outcomes is checked, in units of ξ."""
+BUDGET = 4e10
+"""Most restart-steps of one call; about ten minutes on two cores."""
+_NARROW = 1e-5
+_ROUNDS = 60
+_SETTLED = 1e-11
+
+
+class Thresholds(NamedTuple):
+    """Where the outcome changes along each line.
+
+    Attributes:
+        at: ξ, (lines,); ∓inf where the whole line up to its limit is spurious / global.
+        error: estimate of the error of ξ, (lines,).
+        ordered: whether every checked start before ξ is global and every one after it
+            spurious, (lines,).
+        evaluations: trial runs in all.
+    """
+
+    at: Array
+    error: Array
+    ordered: NDArray[np.bool_]
+    evaluations: int
+
+
+def angle_line(problem: Problem, x: Array, y: Array, norm2: Array) -> Line:
+    """Lines of start angles, ξ = log tan(φ₀/2), one for each start (x, y, ‖v₀‖²), (lines,)."""
+    s, m = problem.scalars(x, y)
+
+    def line(xi: Array, number: NDArray[np.intp]) -> Array:
+        angle = 2.0 * np.arctan(np.exp(np.clip(xi, -700.0, 700.0)))
+        return np.stack(
+            [angle, *(np.broadcast_to(part[number, None], xi.shape) for part in (s, m, norm2))]
+        )
+
+    return line
+
+
+def output_line(problem: Problem, x: Array, angle: float, norm2: Array, unit: float) -> Line:
+    """Lines of outputs, ξ = −y/unit at the fixed angle φ₀, one for each x, (lines,)."""
+
+    def line(xi: Array, number: NDArray[np.intp]) -> Array:
+        s, m = problem.scalars(np.broadcast_to(x[number, None], xi.shape), -unit * xi)
+        size = np.broadcast_to(norm2[number, None], xi.shape)
+        return np.stack([np.full_like(xi, angle), s, m, size])
+
+    return line
+
+
+def thresholds(
+    stepper: Stepper,
+    line: Line,
+    guess: Array,
+    *,
+    half: float = 1.0,
+    limit: float = 40.0,
+    check: bool = True,
+) -> Thresholds:
+    """The threshold on each line, to rounding.
+
+    Args:
+        stepper: the problem and its rule.
+        line: the starts.
+        guess: first guess of ξ, (lines,).
+        half: half width of the first four trials; also the unit of the checks.
+        limit: |ξ| beyond which a line has no threshold.
+        check: whether to check the order of outcomes on both sides.
+
+    Raises:
+        NotExactError: the runs needed exceed `BUDGET`, or a threshold was not found.
+    """
+    count = guess.size
+    at, error = guess.astype(np.float64).copy(), np.full(count, np.inf)
+    width = np.full(count, half)
+    open_ = np.arange(count)
+    steps, evaluations = stepper.settle, 0
+    level = 0
+    _afford(stepper, 30.0 * count * steps)
+    shares = np.full(count, 0.3)
+    for _ in range(_ROUNDS):
+        if not open_.size:
+            break
+        level += 1
+        done = np.zeros(open_.size, bool)
+        # Lines of one stage share a launch; most are in the same one.
+        for share in np.unique(shares[open_]):
+            (rows,) = np.nonzero(shares[open_] == share)
+            lines = open_[rows]
+            total = int(np.ceil(share * steps))
+            early = 3 * total // 4
+            xi = at[lines, None] + width[lines, None] * TRIALS
+            standing = stepper.run(line(xi, lines), early, total - early)
+            evaluations += xi.size
+            found = _narrowed(xi, standing.late)
+            last = share >= 1.0
+            tight = last & found.inside & (width[lines] <= _NARROW * 1.01)
+            if np.any(tight):
+                before = _narrowed(xi, standing.early).at
+                drift = np.abs(np.where(np.isfinite(before), before, np.inf) - found.at)
+                settled = drift <= np.maximum(_SETTLED, 1e-3 * _NARROW * 0.0)
+                finished = tight & settled
+                error[lines[finished]] = (drift + found.spread)[finished]
+                done[rows] = finished
+                # Not settled: go on for longer from where it is.
+                shares[lines[tight & ~settled]] = share * 1.5
+                _afford(stepper, 4.0 * count * steps * share)
+            moving = ~tight
+            shares[lines[moving & found.inside & (share < 1.0)]] = _next(share)
+            narrow = np.maximum(found.width, _NARROW if last or _next(share) >= 1.0 else 1e-4)
+            at[lines] = np.where(found.inside | ~np.isfinite(found.at), found.at, found.at)
+            width[lines] = np.where(found.inside, narrow, 3.0 * width[lines])
+            lost = ~np.isfinite(at[lines]) | ((np.abs(at[lines]) > limit) & ~found.inside)
+            gone = lost & (shares[lines] >= 1.0)
+            at[lines[gone]] = np.where(np.nan_to_num(found.side[gone]) > 0, -np.inf, np.inf)
+            error[lines[gone]] = 0.0
+            done[rows] |= gone
+            # A line without a threshold at a short look is looked at in full once.
+            again = lost & ~gone
+            shares[lines[again]] = 1.0
+            at[lines[again]] = np.sign(found.at[again]) * (limit - 1.0)
+        open_ = open_[~done]
+    if open_.size:
+        raise NotExactError(f"{open_.size} of {count} thresholds were not found: {INSTEAD}")
+    ordered = np.ones(count, bool)
+    if check:
+        ordered, more = _ordered(stepper, line, at, half, limit)
+        evaluations += more
+    return Thresholds(at, error, ordered, evaluations)
+
+
+class _Found(NamedTuple):
+    at: Array
+    width: Array
+    spread: Array
+    inside: NDArray[np.bool_]
+    side: Array
+
+
+def _next(share: float) -> float:
+    return {0.3: 0.31, 0.31: 0.6, 0.6: 1.0}.get(share, 1.0)
+
+
+def _narrowed(xi: Array, w: Array) -> _Found:
+    """The zero of w through four trials a line, and how far to look around it.
+
+    Outside the trials the next centre is three half widths off, on the side of the zero.
+    """
+    below = np.sum(np.cumprod(w < 0.0, axis=1), axis=1)
+    inside = (below > 0) & (below < 4)
+    rows = np.arange(w.shape[0])
+    right = np.clip(below, 1, 3)
+    left = right - 1
+    x0, x1, w0, w1 = xi[rows, left], xi[rows, right], w[rows, left], w[rows, right]
+    gap = x1 - x0
+    with np.errstate(all="ignore"):
+        secant = x0 - w0 * gap / (w1 - w0)
+        cubic = _inverse(w, xi)
+        slopes = np.diff(w, axis=1)
+        mine = slopes[rows, left][:, None]
+        bend = np.max(np.abs(slopes - mine), axis=1) / np.abs(mine[:, 0])
+    fine = np.isfinite(cubic) & (cubic >= x0) & (cubic <= x1) & (bend < 1.0)
+    best = np.where(fine, cubic, np.where(bend < 3.0, secant, 0.5 * (x0 + x1)))
+    width = gap * np.where(fine, np.clip(bend**2, 1e-4, 0.5), 0.6)
+    reach = xi[:, -1] - xi[:, 0]
+    away = np.where(below == 0, xi[:, 0] - reach, xi[:, -1] + reach)
+    away = np.where(np.isfinite(w).all(axis=1), away, np.nan)
+    spread = np.where(fine, np.abs(cubic - secant) * np.maximum(bend, 1e-3), gap)
+    return _Found(np.where(inside, best, away), width, spread, inside, np.where(below == 0, 1.0, -1.0))
+
+
+def _inverse(w: Array, xi: Array) -> Array:
+    """ξ at w = 0 by the cubic through (w, ξ), Neville's scheme, each row."""
+    table = [xi[:, i] - xi[:, 0] for i in range(4)]
+    for span in range(1, 4):
+        table = [
+            (w[:, i + span] * table[i] - w[:, i] * table[i + 1]) / (w[:, i + span] - w[:, i])
+            for i in range(4 - span)
+        ]
+    return np.asarray(xi[:, 0] + table[0], dtype=np.float64)
+
+
+def _ordered(
+    stepper: Stepper, line: Line, at: Array, half: float, limit: float
+) -> tuple[NDArray[np.bool_], int]:
+    """Whether starts before each threshold are global and those after it spurious."""
+    centre = np.clip(at, -limit, limit)[:, None]
+    xi = centre + half * CHECKS
+    wanted = np.where(xi < at[:, None], Outcome.GLOBAL, Outcome.SPURIOUS)
+    number, column = np.nonzero(np.abs(xi) <= limit + 5.0 * half)
+    good = np.ones(xi.shape, bool)
+    evaluations = number.size
+    state = line(xi, np.arange(at.size))[:, number, column]
+    for _ in range(6):
+        standing = stepper.run(state, 0, stepper.settle)
+        label = standing.label
+        good[number, column] = label == wanted[number, column]
+        waiting = label == Outcome.UNDECIDED
+        if not np.any(waiting):
+            break
+        number, column = number[waiting], column[waiting]
+        state = standing.state[:, waiting]
+    return good.all(axis=1), evaluations
+
+
+def _afford(stepper: Stepper, more: float) -> None:
+    if stepper.lane_steps + more > BUDGET:
+        raise NotExactError(
+            f"the threshold map would take {more:.2g} restart-steps or more "
+            f"(step_size = {2 * np.pi * stepper.problem.c:.3g} is small or the start law wide): {INSTEAD}"
+        )

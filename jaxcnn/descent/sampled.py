@@ -1,0 +1,226 @@
+r"""The loss on n inputs instead of the population: ½ mean square error, noise on the labels.
+
+    ℓ_n = 1/2n Σ_i e_i²,  e_i = f(Z_i; v, a) − y_i,  y_i = f*(Z_i) + τ ε_i
+    ∂ℓ_n/∂a_j = mean_i e_i σ(wᵀZ_ij),     ∂ℓ_n/∂w = mean_i e_i Σ_j a_j σ′(wᵀZ_ij) Z_ij
+    ∂ℓ_n/∂v = (I − wwᵀ) ∂ℓ_n/∂w / ‖v‖
+
+Input i of a data set is a function of the set's key and i, so a set can be kept or drawn
+again: *stored* when it fits the memory at hand, else regenerated chunk by chunk at every step,
+with the same numbers. A mini-batch is m inputs drawn afresh each step, uniformly and with
+replacement, so that its gradient is unbiased for ∂ℓ_n.
+
+Outcomes look at the *population* loss and the angle to the teacher's filter: success is having
+learned the teacher, not having fitted the sample. The minimiser of ℓ_n is about
+√((k+p)/n) (1 + τ/‖a*‖) away from it, which tolerances must allow for; a run that settles
+outside them is OTHER.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.descent.optimizer import RuleParams
+from jaxcnn.model.dual import Activation
+from jaxcnn.model.population import Student, Target
+from jaxcnn.model.sample import labels
+
+
+class Data(NamedTuple):
+    """Inputs (n, k, p) and labels (n,)."""
+
+    inputs: jax.Array
+    answers: jax.Array
+
+
+class SampleNumbers(NamedTuple):
+    """Numbers of a sampled loss.
+
+    Attributes:
+        label_noise: τ.
+        key: key data of the shared data set, uint32 (2,).
+        shared: the shared data set if it is stored, else None.
+    """
+
+    label_noise: jax.Array
+    key: jax.Array
+    shared: Data | None
+
+
+class SampleCarried(NamedTuple):
+    """What a run carries.
+
+    Attributes:
+        data_key: of its data set.
+        batch_key: of its mini-batches.
+        bits: its data set if stored, (n, k p + 1) int32: the floats' bits.
+    """
+
+    data_key: jax.Array
+    batch_key: jax.Array
+    bits: jax.Array | None
+
+
+def one_input(
+    key: jax.Array, number: jax.Array, target: Target, noise: jax.Array, activation: Activation
+) -> Data:
+    """Input `number` of the data set with this key, and its label."""
+    own = jax.random.fold_in(key, number)
+    shape = (target.a_star.shape[0], target.w_star.shape[0])
+    inputs = jax.random.normal(own, shape, target.w_star.dtype)
+    error = jax.random.normal(jax.random.fold_in(own, 1), (), inputs.dtype)
+    return Data(inputs, labels(inputs, target, activation) + noise * error)
+
+
+def some_inputs(
+    key: jax.Array, numbers: jax.Array, target: Target, noise: jax.Array, activation: Activation
+) -> Data:
+    """Several inputs of one data set, `numbers` an int array (m,)."""
+    return jax.vmap(lambda i: one_input(key, i, target, noise, activation))(numbers)
+
+
+def backward(activation: Activation, estimator: str | None, x: jax.Array) -> jax.Array:
+    """σ′(x), or what stands for it: 1 (identity) or 1{x > 0} (relu)."""
+    if estimator == "identity":
+        return jnp.ones_like(x)
+    if estimator == "relu":
+        return (x > 0).astype(x.dtype)
+    return jax.jvp(activation.apply, (x,), (jnp.ones_like(x),))[1]
+
+
+def summed_gradient(
+    student: Student,
+    data: Data,
+    weight: jax.Array,
+    activation: Activation,
+    estimator: str | None = None,
+) -> Student:
+    """Σ_i weight_i ∂(½ e_i²) with respect to the *unit* filter w and a.
+
+    Args:
+        student: (v, a).
+        data: m inputs.
+        weight: (m,).
+        activation: σ.
+        estimator: straight-through estimator instead of σ′.
+    """
+    unit = student.v / jnp.linalg.norm(student.v)
+    m, k, p = data.inputs.shape
+    flat = data.inputs.reshape(m * k, p)
+    before = (flat @ unit).reshape(m, k)
+    after = activation.apply(before)
+    error = weight * (after @ student.a - data.answers)
+    through = error[:, None] * student.a[None, :] * backward(activation, estimator, before)
+    return Student(v=through.reshape(m * k) @ flat, a=error @ after)
+
+
+def through_norm(student: Student, slope: Student) -> Student:
+    """From the gradient in w = v/‖v‖ to that in v."""
+    norm = jnp.linalg.norm(student.v)
+    unit = student.v / norm
+    return Student((slope.v - jnp.vdot(unit, slope.v) * unit) / norm, slope.a)
+
+
+class Sampled(NamedTuple):
+    """Gradients of a sampled loss.
+
+    Attributes:
+        activation: σ.
+        samples: n.
+        batch: m, or None for all n.
+        shared: one data set for all restarts.
+        stored: keep the data set; else draw it again at each step.
+        chunk: most inputs looked at together.
+        estimator: straight-through estimator, for the step.
+    """
+
+    activation: Activation
+    samples: int
+    batch: int | None = None
+    shared: bool = False
+    stored: bool = True
+    chunk: int = 1024
+    estimator: str | None = None
+
+    def prepare(self, key: jax.Array, params: RuleParams) -> SampleCarried:
+        """The run's keys, and its own data set if that is stored. Consumes the key."""
+        numbers: SampleNumbers = params.source
+        data_key = jax.random.fold_in(key, 0)
+        if self.shared:
+            data_key = jax.random.wrap_key_data(numbers.key, impl="threefry2x32")
+        bits = None
+        if self.stored and not self.shared:
+            data = self._draw(params, data_key, jnp.arange(self.samples))
+            rows = data.inputs.reshape(self.samples, -1)
+            rows = jnp.concatenate([rows, data.answers[:, None]], axis=1)
+            # As integers, data stay in a matrix of their own in the engine's packing, so that
+            # a step need not copy them along with the floats that change.
+            kind = jnp.int64 if rows.dtype == jnp.float64 else jnp.int32
+            bits = lax.bitcast_convert_type(rows, kind)
+        return SampleCarried(data_key, jax.random.fold_in(key, 1), bits)
+
+    def gradient(
+        self, params: RuleParams, carried: SampleCarried, student: Student, count: jax.Array
+    ) -> Student:
+        """∂ℓ_n, or its mini-batch estimate at step `count`."""
+        total = self.batch or self.samples
+        if self.batch is not None:
+            now = jax.random.fold_in(carried.batch_key, count)
+            chosen = jax.random.randint(now, (self.batch,), 0, self.samples)
+            slope = self._some(params, carried, student, chosen, jnp.ones(self.batch))
+        elif self.stored and (not self.shared or self.samples <= self.chunk):
+            data = self._kept(params, carried, student.a.dtype)
+            slope = self._sum(student, data, jnp.ones(self.samples))
+        else:
+            slope = self._chunks(params, carried, student)
+        slope = jax.tree.map(lambda x: x / total, slope)
+        # Straight-through estimators move v along their coarse gradient as it is.
+        return slope if self.estimator is not None else through_norm(student, slope)
+
+    def _draw(self, params: RuleParams, key: jax.Array, numbers: jax.Array) -> Data:
+        noise = params.source.label_noise
+        return some_inputs(key, numbers, params.target, noise, self.activation)
+
+    def _kept(self, params: RuleParams, carried: SampleCarried, dtype: jnp.dtype) -> Data:
+        if carried.bits is None:
+            kept: Data = params.source.shared
+            return kept
+        rows = lax.bitcast_convert_type(carried.bits, dtype)
+        k, p = params.target.a_star.shape[0], params.target.w_star.shape[0]
+        return Data(rows[:, :-1].reshape(self.samples, k, p), rows[:, -1])
+
+    def _sum(self, student: Student, data: Data, weight: jax.Array) -> Student:
+        weight = weight.astype(student.a.dtype)
+        return summed_gradient(student, data, weight, self.activation, self.estimator)
+
+    def _some(
+        self,
+        params: RuleParams,
+        carried: SampleCarried,
+        student: Student,
+        numbers: jax.Array,
+        weight: jax.Array,
+    ) -> Student:
+        if self.stored:
+            kept = self._kept(params, carried, student.a.dtype)
+            data = Data(kept.inputs[numbers], kept.answers[numbers])
+        else:
+            data = self._draw(params, carried.data_key, numbers)
+        return self._sum(student, data, weight)
+
+    def _chunks(self, params: RuleParams, carried: SampleCarried, student: Student) -> Student:
+        """The full-batch sum, `chunk` inputs at a time; the last chunk is padded by weight 0."""
+        zero: Any = jax.tree.map(jnp.zeros_like, student)
+
+        def add(total: Student, begin: jax.Array) -> tuple[Student, None]:
+            numbers = begin + jnp.arange(self.chunk)
+            inside = numbers < self.samples
+            numbers = jnp.minimum(numbers, self.samples - 1)
+            part = self._some(params, carried, student, numbers, inside)
+            return jax.tree.map(jnp.add, total, part), None
+
+        total: Student = lax.scan(add, zero, jnp.arange(0, self.samples, self.chunk))[0]
+        return total

@@ -1,0 +1,166 @@
+"""What to compute next: bundles of tasks that keep one worker busy for some seconds.
+
+    run, goals ──► next_bundle ──► tasks ──► any executor ──► run directory
+                       ▲                           │
+                       └──────── pace ◄────────────┘
+
+Bundles differ between machines and from one attempt to the next; the restarts that a finished
+study has do not, since the goals fix them (see `goals`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxcnn.base.errors import InputError
+from jaxcnn.study.coverage import without
+from jaxcnn.study.goals import Goals, Standing
+from jaxcnn.study.run_directory import RunDirectory
+from jaxcnn.study.study import Study
+from jaxcnn.study.unit import Task, UnitResult
+from jaxcnn.study.unit_file import BLOCK
+
+SECONDS = 20.0
+MOST_IN_BUNDLE = 2**24
+_FIRST_BUNDLE = 2**13
+_GROWTH = 8
+_FINEST = 2**8
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The part of a study that one of several jobs computes.
+
+    A study that stops at a number of restarts is dealt out in blocks of restarts. One that
+    stops at a width or a decision is dealt out in whole cells, since only who sees all
+    restarts of a cell knows when to stop.
+
+    Attributes:
+        number: which part, from 0.
+        parts: how many there are.
+    """
+
+    number: int = 0
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.parts:
+            raise InputError("shard", f"{self.number}/{self.parts}", "must be i/n with 0 <= i < n")
+
+    def cells(self, study: Study) -> NDArray[np.bool_]:
+        """The cells of which this part computes something, shape (cells,)."""
+        if study.restarts is not None:
+            return np.ones(len(study), dtype=bool)
+        own = np.arange(len(study))
+        if study.references is not None:
+            own = np.where(study.references >= 0, study.references, own)
+        return own % self.parts == self.number
+
+    def share(self, study: Study, task: Task) -> Iterator[Task]:
+        """What of a task this part computes."""
+        if self.parts == 1 or study.restarts is None:
+            yield task
+            return
+        for first in range(task.first // BLOCK * BLOCK, task.end, BLOCK):
+            if (task.cell + first // BLOCK) % self.parts == self.number:
+                start, end = max(first, task.first), min(first + BLOCK, task.end)
+                yield Task(task.cell, start, end - start)
+
+
+class Pace:
+    """How fast restarts go here, learned from finished bundles.
+
+    Restarts are weighed by the lane-steps they cost, which differ a thousandfold between
+    cells; a cell that has not been run is taken for an average one.
+
+    Args:
+        seconds: how long a bundle should take.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._weight = 1.0
+        self._rate = 0.0
+        self._budget = float(_FIRST_BUNDLE)
+
+    @property
+    def budget(self) -> float:
+        """Weight of the next bundle."""
+        return self._budget
+
+    def weight(self, run: RunDirectory, cell: int) -> float:
+        """Weight of one restart of a cell."""
+        paid, restarts = run.cost(cell)
+        return max(paid / restarts, 1e-3) if paid and restarts else self._weight
+
+    def observe(self, results: Sequence[UnitResult], seconds: float) -> None:
+        """Learn from a bundle and the time it took."""
+        restarts = sum(result.task.count for result in results)
+        weight = float(sum(result.lane_steps for result in results)) or float(restarts)
+        # The unit changes from restarts to lane-steps once those are known.
+        before = self._weight if self._rate else weight / restarts
+        self._weight = 0.5 * (before + weight / restarts)
+        rate = weight / max(seconds, 1e-6)
+        self._rate = 0.5 * (self._rate + rate) if self._rate else rate
+        self._budget = min(self._rate * self._seconds, _GROWTH * weight)
+
+
+def next_bundle(
+    run: RunDirectory,
+    goals: Goals,
+    pace: Pace,
+    *,
+    busy: Iterable[Task] = (),
+    workers: int = 1,
+    shard: Shard = Shard(),  # noqa: B008 - frozen
+) -> list[Task]:
+    """The tasks that a free worker should compute, the widest cell first; none if all is done.
+
+    Args:
+        run: what there is.
+        goals: what is needed, up to date.
+        pace: how much makes a bundle.
+        busy: tasks that others are computing.
+        workers: how many share the work; near the end their bundles get smaller.
+        shard: the part of the study to stay in.
+    """
+    closed = run.closed()
+    needed = np.where(shard.cells(run.study), goals.target - closed, 0)
+    (cells,) = np.nonzero((goals.standing == Standing.OPEN) & (needed > 0))
+    if run.study.restarts is None:
+        cells = cells[np.argsort(-goals.width[cells], kind="stable")]
+    room = pace.budget
+    if workers > 1 and cells.size:
+        left = float(needed[cells].sum()) * pace.weight(run, int(cells[0]))
+        room = min(room, max(left / (2 * workers), room / 64))
+    taken: dict[int, list[Task]] = {}
+    for task in busy:
+        taken.setdefault(task.cell, []).append(task)
+    bundle: list[Task] = []
+    most = MOST_IN_BUNDLE
+    for cell in cells.tolist():
+        weight = pace.weight(run, cell)
+        for gap in run.missing(cell, int(goals.target[cell])):
+            for task in without(gap, taken.get(cell, ())):
+                for part in shard.share(run.study, task):
+                    piece = _part(part, min(most, max(int(room / weight), _FINEST)))
+                    bundle.append(piece)
+                    room -= piece.count * weight
+                    most -= piece.count
+                    if room <= 0 or most < _FINEST:
+                        return bundle
+    return bundle
+
+
+def _part(task: Task, room: int) -> Task:
+    """As much of a task as there is room for, ending where others would cut as well."""
+    if task.count <= room:
+        return task
+    grain = min(BLOCK, max(_FINEST, 2 ** (max(room // 4, 1).bit_length() - 1)))
+    end = (task.first + room) // grain * grain
+    end = end if end > task.first else min(task.end, task.first // grain * grain + grain)
+    return Task(task.cell, task.first, end - task.first)
