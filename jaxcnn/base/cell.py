@@ -26,6 +26,13 @@ Estimator = Literal["identity", "relu"]
 Schedule = Literal["constant", "cosine", "exponential"]
 DataSet = Literal["per_restart", "shared"]
 
+ADAPTIVE = {"adam": 0.01, "adamw": 0.01, "rmsprop": 0.001, "lion": 0.001, "adagrad": 0.1}
+"""Default step sizes of rules that divide by the size of the gradient."""
+
+WITH_MOMENTUM = ("momentum", "nesterov", "adam", "adamw", "lion")
+WITH_DECAY = ("rmsprop", "adam", "adamw", "lion")
+WITH_EPSILON = ("rmsprop", "adagrad", "adam", "adamw")
+
 
 def option(
     help: str,  # noqa: A002 - the word every command-line library uses
@@ -78,19 +85,22 @@ class Cell:
     filter_init: str = option("start law of v", "sphere", choices=FilterInit)
 
     # The dynamics.
-    step_size: float | None = option("step size eta; default pi/(k+pi-1), that is b = 1/2", None, above=0.0)
+    step_size: float | None = option(
+        "step size eta; default pi/(k+pi-1), that is b = 1/2 (adaptive rules: 0.001 to 0.1)", None, above=0.0
+    )
     filter_step_size: float | None = option("step size for v, if not that of a", None, above=0.0)
     optimizer: str = option("update rule", "sgd", choices=Optimizer)
     momentum: float | None = option("momentum, or beta1 of adam (optimizer's own default)", None, low=0.0, below=1.0)
     decay: float | None = option("decay of squares, beta2 of adam (optimizer's own default)", None, low=0.0, below=1.0)
     epsilon: float | None = option("adam, rmsprop, adagrad: the epsilon (optimizer's own default)", None, above=0.0)
     schedule: str = option("step-size schedule", "constant", choices=Schedule)
-    schedule_steps: int | None = option("steps of the schedule", None, low=1)
+    schedule_steps: int | None = option("steps of the schedule: to 0 (cosine), to a tenth (exponential)", None, low=1)
     max_steps: int = option("step limit of a run", 1_000_000, low=1, high=2**31 - 1)
 
     # Finite samples.
     samples: int | None = option("number of inputs n (default: the population loss)", None, low=1)
     data: str = option("one data set per restart, or one shared", "per_restart", choices=DataSet)
+    data_seed: int = option("which shared data set", 0, low=0, high=2**31 - 1)
     batch: int | None = option("mini-batch size (default: full batch)", None, low=1)
     label_noise: float = option("standard deviation of the noise on labels", 0.0, low=0.0)
 
@@ -116,15 +126,44 @@ class Cell:
         if self.ratio > self.k:
             raise InputError("ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz")
         if self.step_size is None:
-            object.__setattr__(self, "step_size", default_step_size(self.k))
-        if self.batch is not None and self.samples is None:
-            raise RefusedError("batch", self.batch, "needs samples: the population loss has no mini-batches")
+            object.__setattr__(self, "step_size", default_step_size(self.k, self.optimizer))
         if self.batch is not None and self.samples is not None and self.batch > self.samples:
             raise RefusedError("batch", self.batch, f"must be at most samples = {self.samples}")
-        if self.estimator is not None and self.activation != "step":
-            raise RefusedError("estimator", self.estimator, 'needs activation = "step"')
-        if self.filter_init == "shortcut" and self.teacher_angle is None:
-            raise RefusedError("filter_init", "shortcut", "needs teacher_angle, the angle of w* to 1/sqrt(p)")
+        for names, holds, need in self._company():
+            for name in names if not holds else ():
+                value = getattr(self, name)
+                if value != self.__dataclass_fields__[name].default:
+                    raise RefusedError(name, value, need)
+
+    def _company(self) -> tuple[tuple[tuple[str, ...], bool, str], ...]:
+        """(fields, whether they have an effect here, what they need to have one)."""
+        rule, noise = self.optimizer, tuple(f for f in self.__dataclass_fields__ if f.startswith("noise_"))
+        sampled, shortcut = self.samples is not None, self.filter_init == "shortcut"
+        data = ("batch", "data", "label_noise")
+        smooth = self.activation != "step"
+        return (
+            (("slope",), self.activation == "leaky_relu", 'needs activation = "leaky_relu"'),
+            (("init_scale",), self.init != "zero", 'has no effect with init = "zero"'),
+            (("momentum",), rule in WITH_MOMENTUM, f"needs optimizer = {_either(WITH_MOMENTUM)}"),
+            (("decay",), rule in WITH_DECAY, f"needs optimizer = {_either(WITH_DECAY)}"),
+            (("epsilon",), rule in WITH_EPSILON, f"needs optimizer = {_either(WITH_EPSILON)}"),
+            (("schedule",), rule != "flow", "has no effect on the gradient flow"),
+            (("schedule",), self.schedule_steps is not None, "needs schedule_steps"),
+            (("schedule_steps",), self.schedule != "constant", 'needs schedule = "cosine" or "exponential"'),
+            (data, sampled, "needs samples: the population loss has no data"),
+            (("data_seed",), self.data == "shared", 'needs data = "shared"'),
+            (("samples",), rule != "flow", "is not supported with the gradient flow"),
+            (("samples",), smooth or self.estimator is not None, "needs an estimator: the step has derivative 0"),
+            (noise, rule == "perturbed", 'needs optimizer = "perturbed"'),
+            (("filter_init",), self.teacher_angle is not None or not shortcut,
+             "needs teacher_angle, the angle of w* to 1/sqrt(p)"),
+            (("warmup_steps",), shortcut, 'needs filter_init = "shortcut"'),
+            (("warmup_steps",), rule != "flow", "has no effect on the gradient flow"),
+            (("filter_init",), not (shortcut and rule in ("adamw", "lion")),
+             "has no meaning with weight decay: it would act on 1/sqrt(p) + v"),
+            (("estimator",), not smooth, 'needs activation = "step"'),
+            (("estimator",), rule not in ("flow", "perturbed"), f'is not supported with optimizer = "{rule}"'),
+        )  # fmt: skip
 
     def words(self) -> dict[str, Any]:
         """The fields that differ from their defaults, and always k, ratio and step_size.
@@ -144,9 +183,17 @@ class Cell:
         return replace(self, **changes)
 
 
-def default_step_size(k: int) -> float:
-    """π/(k+π−1): the step size at which b = η(k+π−1)/2π is ½, half of the proved range."""
-    return math.pi / (k + math.pi - 1)
+def default_step_size(k: int, optimizer: str = "sgd") -> float:
+    """π/(k+π−1): the step size at which b = η(k+π−1)/2π is ½, half of the proved range.
+
+    Rules that divide by the size of the gradient have defaults of their own (`ADAPTIVE`): their
+    steps are about as long in every coordinate, however near the minimum is.
+    """
+    return ADAPTIVE.get(optimizer, math.pi / (k + math.pi - 1))
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return ", ".join(words[:-1]) + f" or {words[-1]}"
 
 
 def cell_options() -> tuple[Field[Any], ...]:

@@ -40,7 +40,7 @@ from jaxcnn.descent.kernel import PI, DescentKernel
 from jaxcnn.descent.reduced import step
 
 Rule = Literal["descent", "flow"]
-LANES = 128
+LANES = 64
 """Compiled width: a state that stays in the first cache, two chunks for the smallest order."""
 _SUBSTEPS = (2, 4, 6, 8)
 _FLOW_CERTIFICATE = 1e-12
@@ -146,10 +146,14 @@ def _advance(
     def body(_: int, lanes: jax.Array) -> jax.Array:
         return move(kernel, at, lanes)
 
-    state = lax.fori_loop(0, early, body, state)
-    first = unstable_coordinate(kernel, at, state)
-    state = lax.fori_loop(0, late, body, state)
-    last = unstable_coordinate(kernel, at, state)
+    def part(i: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        lanes, looks = carry
+        lanes = lax.fori_loop(0, jnp.where(i == 0, early, late), body, lanes)
+        return lanes, looks.at[i].set(unstable_coordinate(kernel, at, lanes))
+
+    # One loop over both parts: the step is compiled once.
+    state, looks = lax.fori_loop(0, 2, part, (state, jnp.zeros((2, state.shape[1]))))
+    first, last = looks[0], looks[1]
     rates = at.rates
     if rule == "flow":
         small = _FLOW_CERTIFICATE
@@ -161,8 +165,8 @@ def _advance(
     return state, first, last, label
 
 
-def _edge(kernel: DescentKernel, drop: jax.Array) -> jax.Array:
-    """The angle with g(0) − g(φ) = drop, by bisection."""
+def _edge(kernel: DescentKernel, drop: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The angle with g(0) − g(φ) = drop, by bisection, and q = h sin φ there."""
 
     def halve(_: int, ends: jax.Array) -> jax.Array:
         middle = 0.5 * (ends[0] + ends[1])
@@ -170,7 +174,9 @@ def _edge(kernel: DescentKernel, drop: jax.Array) -> jax.Array:
         return jnp.stack([jnp.where(below, middle, ends[0]), jnp.where(below, ends[1], middle)])
 
     ends = lax.fori_loop(0, 60, halve, jnp.stack([jnp.zeros_like(drop), PI * jnp.ones_like(drop)]))
-    return 0.5 * (ends[0] + ends[1])
+    angle = 0.5 * (ends[0] + ends[1])
+    _, h, sin = kernel.values(angle)
+    return angle, h * sin
 
 
 @contextmanager
@@ -219,8 +225,11 @@ class Stepper:
         problem: the problem.
         rule: `descent` or `flow`.
         edge_angle: φ_c.
+        edge_pull: q = h sin φ_c.
         edge_m: M_c.
-        settle: steps after which the modes that decay have shrunk by e^(−18).
+        settle: steps after which the square of what decays, against what grows, is e^(−36).
+        growth: factor from one look at a trial to the next, longer one, such that the
+            threshold of the first lies where w is still smooth at the second.
         lane_steps: restart-steps taken so far.
     """
 
@@ -228,13 +237,16 @@ class Stepper:
         self.problem, self.rule = problem, rule
         kernel = problem.kernel
         with float64():
-            self.edge_angle = float(_program(kernel, "edge")(np.float64(problem.edge_drop)))
+            angle, pull = _program(kernel, "edge")(np.float64(problem.edge_drop))
+        self.edge_angle, self.edge_pull = float(angle), float(pull)
         self.edge_m = problem.total**2 * problem.edge_drop / problem.drain
         unit = problem.c if rule == "descent" else 1.0
         # Explicit steps of the flow resolve the fastest mode, of rate V + k m.
         step = 1.0 if rule == "descent" else min(0.1, 1.0 / problem.drain)
-        speed = problem.decay * (unit if rule == "descent" else step)
-        self.settle = max(64, int(np.ceil(18.0 / speed)))
+        grow, shrink = self._modes()
+        speed = (2.0 * shrink + grow) * (unit if rule == "descent" else step)
+        self.settle = max(64, int(np.ceil(36.0 / speed)))
+        self.growth = 1.0 + min(1.0, shrink / grow)
         self.lane_steps = 0
         rates = Rates(
             *(
@@ -252,6 +264,22 @@ class Stepper:
             rates, np.float64(self.edge_angle), np.float64(self.edge_m), np.float64(step)
         )
         self._workers = max(1, min(_cpus(), 8))
+
+    def _modes(self) -> tuple[float, float]:
+        """λ and the slowest decay at the edge state, in units of c; for ‖v‖ = ‖v₀‖."""
+        at = self.problem
+        q = self.edge_pull
+        pull = at.c_filter / at.c * q / at.norm2
+        # Rows and columns φ, s, M of the linear part.
+        matrix = np.array(
+            [
+                [0.0, -pull, 0.0],
+                [-q * at.power, -at.decay, at.kernel.mean],
+                [q * at.total**2, 0.0, -at.drain],
+            ]
+        )
+        modes = np.sort(np.linalg.eigvals(matrix).real)
+        return max(float(modes[2]), 1e-12), -float(modes[1])
 
     def run(self, state: Array, early: int, late: int) -> Standing:
         """Step lanes of any shape.

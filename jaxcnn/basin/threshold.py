@@ -33,11 +33,14 @@ Line = Callable[[Array, NDArray[np.intp]], Array]
 TRIALS = np.array([-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0])
 CHECKS = np.array([-4.0, -1.0, -0.1, 0.1, 1.0, 4.0])
 """Where on both sides of each threshold the order of outcomes is checked, in units of ξ."""
-BUDGET = 4e10
-"""Most restart-steps of one call; about ten minutes on two cores."""
-_NARROW = 1e-5
-_ROUNDS = 60
-_SETTLED = 1e-11
+BUDGET = 1e10
+"""Most restart-steps of one threshold map and those before it; some minutes on two cores."""
+_FIRST = 0.3
+_LONGEST = 20.0
+_SHARP = 1e-13
+_GRAIN = 4e-16
+_ROUNDS = 400
+_SETTLED = 1e-9
 
 
 class Thresholds(NamedTuple):
@@ -46,8 +49,8 @@ class Thresholds(NamedTuple):
     Attributes:
         at: ξ, (lines,); ∓inf where the whole line up to its limit is spurious / global.
         error: estimate of the error of ξ, (lines,).
-        ordered: whether every checked start before ξ is global and every one after it
-            spurious, (lines,).
+        ordered: whether a threshold was found, every checked start before it is global and
+            every one after it spurious, (lines,).
         evaluations: trial runs in all.
     """
 
@@ -101,64 +104,60 @@ def thresholds(
         check: whether to check the order of outcomes on both sides.
 
     Raises:
-        NotExactError: the runs needed exceed `BUDGET`, or a threshold was not found.
+        NotExactError: the runs needed exceed `BUDGET`.
     """
     count = guess.size
     at, error = guess.astype(np.float64).copy(), np.full(count, np.inf)
-    width = np.full(count, half)
+    width, share = np.full(count, half), np.full(count, _FIRST)
+    looks = np.zeros(count, int)
     open_ = np.arange(count)
-    steps, evaluations = stepper.settle, 0
-    level = 0
-    _afford(stepper, 30.0 * count * steps)
-    shares = np.full(count, 0.3)
+    evaluations, failed = 0, list[int]()
+    _afford(stepper, 30.0 * count * stepper.settle)
     for _ in range(_ROUNDS):
         if not open_.size:
             break
-        level += 1
-        done = np.zeros(open_.size, bool)
-        # Lines of one stage share a launch; most are in the same one.
-        for share in np.unique(shares[open_]):
-            (rows,) = np.nonzero(shares[open_] == share)
-            lines = open_[rows]
-            total = int(np.ceil(share * steps))
-            early = 3 * total // 4
-            xi = at[lines, None] + width[lines, None] * TRIALS
-            standing = stepper.run(line(xi, lines), early, total - early)
-            evaluations += xi.size
-            found = _narrowed(xi, standing.late)
-            last = share >= 1.0
-            tight = last & found.inside & (width[lines] <= _NARROW * 1.01)
-            if np.any(tight):
-                before = _narrowed(xi, standing.early).at
-                drift = np.abs(np.where(np.isfinite(before), before, np.inf) - found.at)
-                settled = drift <= np.maximum(_SETTLED, 1e-3 * _NARROW * 0.0)
-                finished = tight & settled
-                error[lines[finished]] = (drift + found.spread)[finished]
-                done[rows] = finished
-                # Not settled: go on for longer from where it is.
-                shares[lines[tight & ~settled]] = share * 1.5
-                _afford(stepper, 4.0 * count * steps * share)
-            moving = ~tight
-            shares[lines[moving & found.inside & (share < 1.0)]] = _next(share)
-            narrow = np.maximum(found.width, _NARROW if last or _next(share) >= 1.0 else 1e-4)
-            at[lines] = np.where(found.inside | ~np.isfinite(found.at), found.at, found.at)
-            width[lines] = np.where(found.inside, narrow, 3.0 * width[lines])
-            lost = ~np.isfinite(at[lines]) | ((np.abs(at[lines]) > limit) & ~found.inside)
-            gone = lost & (shares[lines] >= 1.0)
-            at[lines[gone]] = np.where(np.nan_to_num(found.side[gone]) > 0, -np.inf, np.inf)
-            error[lines[gone]] = 0.0
-            done[rows] |= gone
-            # A line without a threshold at a short look is looked at in full once.
-            again = lost & ~gone
-            shares[lines[again]] = 1.0
-            at[lines[again]] = np.sign(found.at[again]) * (limit - 1.0)
-        open_ = open_[~done]
-    if open_.size:
-        raise NotExactError(f"{open_.size} of {count} thresholds were not found: {INSTEAD}")
-    ordered = np.ones(count, bool)
+        # Lines that have come equally far share a launch; most are at the same stage.
+        stage = np.min(share[open_])
+        lines = open_[share[open_] == stage]
+        steps = int(np.ceil(stage * stepper.settle))
+        early = 3 * steps // 4
+        xi = at[lines, None] + width[lines, None] * TRIALS
+        standing = stepper.run(line(xi, lines), early, steps - early)
+        evaluations += xi.size
+        found = _narrowed(xi, standing.late)
+        full = stage >= 1.0
+
+        # Inside, and smooth there (or as narrow as rounding): this look has its zero.
+        grain = _GRAIN * (1.0 + np.abs(at[lines]))
+        sharp = found.inside & ((found.spread <= _SHARP) | (width[lines] <= grain))
+        before = _narrowed(xi, standing.early).at
+        drift = np.abs(before - found.at)
+        settled = sharp & full & (drift <= _SETTLED)
+        error[lines] = np.where(settled, 1e-2 * drift + found.spread + grain, np.inf)
+
+        # The next look: longer once a look is as sharp as the longer one needs.
+        enough = sharp | (not full and found.inside & found.fine & (looks[lines] >= 1))
+        longer = np.where(full & sharp & ~settled, 1.5 * stage, min(1.0, stage * stepper.growth))
+        ends = ~found.inside & (np.abs(found.at) > limit)
+        looks[lines] = np.where(enough, 1, looks[lines] + 1)
+        at[lines] = np.where(ends, np.sign(found.at) * limit, found.at)
+        width[lines] = np.where(found.inside, found.width, 3.0 * width[lines])
+        share[lines] = np.where(enough | ends, np.maximum(longer, 1.0 * ends), stage)
+        gone = ends & full
+        at[lines[gone]] = np.copysign(np.inf, at[lines[gone]])
+        error[lines[gone]] = 0.0
+        broken = np.isnan(at[lines]) | (share[lines] > _LONGEST)
+        failed.extend(lines[broken])
+        _afford(stepper, 0.0)
+        open_ = np.setdiff1d(open_, lines[settled | gone | broken])
+    lost = np.zeros(count, bool)
+    lost[open_] = True
+    lost[failed] = True
+    at[lost] = guess[lost]
+    ordered = ~lost
     if check:
-        ordered, more = _ordered(stepper, line, at, half, limit)
-        evaluations += more
+        kept, more = _ordered(stepper, line, at, half, limit)
+        ordered, evaluations = ordered & kept, evaluations + more
     return Thresholds(at, error, ordered, evaluations)
 
 
@@ -167,11 +166,7 @@ class _Found(NamedTuple):
     width: Array
     spread: Array
     inside: NDArray[np.bool_]
-    side: Array
-
-
-def _next(share: float) -> float:
-    return {0.3: 0.31, 0.31: 0.6, 0.6: 1.0}.get(share, 1.0)
+    fine: NDArray[np.bool_]
 
 
 def _narrowed(xi: Array, w: Array) -> _Found:
@@ -194,12 +189,12 @@ def _narrowed(xi: Array, w: Array) -> _Found:
         bend = np.max(np.abs(slopes - mine), axis=1) / np.abs(mine[:, 0])
     fine = np.isfinite(cubic) & (cubic >= x0) & (cubic <= x1) & (bend < 1.0)
     best = np.where(fine, cubic, np.where(bend < 3.0, secant, 0.5 * (x0 + x1)))
-    width = gap * np.where(fine, np.clip(bend**2, 1e-4, 0.5), 0.6)
+    width = gap * np.where(fine, np.clip(bend**2, 1e-3, 0.5), 0.5)
     reach = xi[:, -1] - xi[:, 0]
     away = np.where(below == 0, xi[:, 0] - reach, xi[:, -1] + reach)
     away = np.where(np.isfinite(w).all(axis=1), away, np.nan)
-    spread = np.where(fine, np.abs(cubic - secant) * np.maximum(bend, 1e-3), gap)
-    return _Found(np.where(inside, best, away), width, spread, inside, np.where(below == 0, 1.0, -1.0))
+    spread = gap * np.where(fine, bend, 1.0) ** 3
+    return _Found(np.where(inside, best, away), width, spread, inside, fine)
 
 
 def _inverse(w: Array, xi: Array) -> Array:

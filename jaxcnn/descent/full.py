@@ -54,14 +54,14 @@ def arctan2_positive(y: jax.Array, x: jax.Array) -> jax.Array:
 def scalars(state: FullState, target: Target) -> Scalars:
     """φ, s, M and r² of a full state: what the reduced run carries."""
     v, a = _split(state, target)
-    along = jnp.vdot(target.w_star, v)
+    along = _inner(target.w_star, v)
     across = v - along * target.w_star
-    square = jnp.vdot(across, across)
+    square = _inner(across, across)
     total = jnp.vdot(target.ones, target.a_star)
     return Scalars(
         angle=arctan2_positive(jnp.sqrt(square), along),
-        s=jnp.vdot(target.a_star, a),
-        m=total * (total - jnp.vdot(target.ones, a)),
+        s=_inner(target.a_star, a),
+        m=total * (total - _inner(target.ones, a)),
         r2=square + along * along,
     )
 
@@ -74,9 +74,9 @@ def step(kernel: DescentKernel, params: FullParams, state: FullState) -> FullSta
     values = kernel.values(at.angle)
     norm = jnp.sqrt(at.r2)
     push = rates.c_filter * at.s * values.h / norm
-    shrink = push * jnp.vdot(target.w_star, v) / at.r2
+    shrink = push * _inner(target.w_star, v) / at.r2
     total = jnp.vdot(target.ones, target.a_star)
-    excess = jnp.vdot(target.ones, a) - total
+    excess = _inner(target.ones, a) - total
     gap = kernel.top - kernel.mean
     new_v = v - shrink * v + push * target.w_star
     new_a = (
@@ -92,7 +92,7 @@ def verdict(kernel: DescentKernel, params: FullParams, state: FullState) -> jax.
     """The certificate at the run's four scalars; divergence of u where b > 2."""
     code = certificate(kernel, params.rates, scalars(state, params.target))
     _, a = _split(state, params.target)
-    u = jnp.vdot(params.target.ones, a)
+    u = _inner(params.target.ones, a)
     far = jnp.abs(u) > ESCAPE * jnp.sqrt(params.start.patches * params.rates.power)
     return jnp.where(far & (params.rates.b > 2), jnp.int32(Outcome.DIVERGED), code)
 
@@ -100,6 +100,20 @@ def verdict(kernel: DescentKernel, params: FullParams, state: FullState) -> jax.
 def student(state: FullState, target: Target) -> Student:
     """The state as (v, a)."""
     return Student(*_split(state, target))
+
+
+def _inner(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Inner product by halving, whose order of additions is written out.
+
+    The compiler's own sum runs in another order at another number of lanes, and an outcome
+    beside the separatrix would then depend on which other restarts were still running.
+    """
+    terms = x * y
+    while terms.shape[0] > 1:
+        half = terms.shape[0] // 2
+        sums = terms[:half] + terms[half : 2 * half]
+        terms = jnp.concatenate([sums, terms[2 * half :]]) if terms.shape[0] % 2 else sums
+    return terms[0]
 
 
 def _split(state: FullState, target: Target) -> tuple[jax.Array, jax.Array]:

@@ -130,31 +130,27 @@ class _Program:
         return jax.vmap(apply, in_axes=-1, out_axes=-1)(lanes, tree)
 
     def advance(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
-        """`check_every` steps of every lane, then a verdict."""
+        """`check_every` steps of every lane, then a verdict; decide lanes that stand still.
+
+        A state that `check_every` steps leave as it was, to the last bit, never changes
+        again: it is given now what the step limit would give it. Rounding makes such fixed
+        points beside the separatrix, and one of them would hold up a whole launch.
+        """
 
         def step(_: int, state: Packed) -> Packed:
             new = self._mapped(lambda p, s: self.family(p).step(s), state, lanes.params)
             return self.state_packing.pack(new)
 
         state = lax.fori_loop(0, self.settings.check_every, step, lanes.state)
-        return self.judge(lanes._replace(state=state), tick)
-
-    def advance_or_settle(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
-        """`advance`, and decide lanes that stand still.
-
-        A state that `check_every` steps leave as it was, to the last bit, never changes
-        again: it is given now what the step limit would give it. Rounding makes such fixed
-        points beside the separatrix, and one of them would hold up a whole launch.
-        """
-        moved = self.advance(lanes, tick)
-        still = jnp.stack(
-            [jnp.all(new == old, axis=0) for new, old in zip(moved.state, lanes.state, strict=True)]
-        )
-        stuck = jnp.all(still, axis=0) & (moved.code == RUNNING)
+        still = [
+            jnp.all(new == old, axis=0) for new, old in zip(state, lanes.state, strict=True)
+        ]
+        lanes = self.judge(lanes._replace(state=state), tick)
+        stuck = jnp.all(jnp.stack(still), axis=0) & (lanes.code == RUNNING)
         every = self.settings.check_every
-        return moved._replace(
-            code=jnp.where(stuck, UNDECIDED, moved.code),
-            age=jnp.where(stuck, moved.limit // every * every, moved.age),
+        return lanes._replace(
+            code=jnp.where(stuck, UNDECIDED, lanes.code),
+            age=jnp.where(stuck, lanes.limit // every * every, lanes.age),
         )
 
     def judge(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
@@ -163,7 +159,7 @@ class _Program:
             lambda p, s: self.family(p).verdict(s).astype(jnp.int32), lanes.state, lanes.params
         )
         age = (tick - lanes.born) * self.settings.check_every
-        last = age + self.settings.check_every > lanes.limit
+        last = age > lanes.limit - self.settings.check_every
         code = jnp.where((code == RUNNING) & last, UNDECIDED, code)
         fresh = lanes.code == RUNNING
         return lanes._replace(
@@ -235,45 +231,58 @@ def _merge(take: jax.Array, new: _Lanes, old: _Lanes) -> _Lanes:
     return jax.tree.map(lambda n, o: jnp.where(take, n, o), new, old)
 
 
-def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
-    """The wide stage: until no restart is left to start."""
+class _Filling(NamedTuple):
+    """The wide stage: lanes, the pool of starts and how much of it is used."""
+
+    lanes: _Lanes
+    pool: _Lanes
+    used: jax.Array
+    drawn: jax.Array
+    tick: jax.Array
+    landed: Landed
+
+
+def _run_down(
+    program: _Program, lanes: _Lanes, tick: jax.Array, floor: jax.Array | int
+) -> tuple[_Lanes, jax.Array]:
+    """Advance until no more than `floor` lanes run."""
+
+    def going(c: tuple[_Lanes, jax.Array]) -> jax.Array:
+        return _running(c[0]) > floor
+
+    def body(c: tuple[_Lanes, jax.Array]) -> tuple[_Lanes, jax.Array]:
+        return program.advance(c[0], c[1] + 1), c[1] + 1
+
+    return lax.while_loop(going, body, (lanes, tick))
+
+
+def _refill(program: _Program, c: _Filling) -> _Filling:
+    """Retire finished lanes and put starts from the pool in their place."""
     width = program.settings.width
+    landed = program.retire(c.landed, c.lanes)
+    empty = c.lanes.code != RUNNING
+    place = c.used + _rank(empty)
+    take = empty & (place < width)
+    fresh = program.select(c.pool, jnp.minimum(place, width - 1))
+    fresh = fresh._replace(born=jnp.full_like(fresh.born, c.tick))
+    vacated = c.lanes._replace(
+        slot=jnp.where(empty, -1, c.lanes.slot),
+        code=jnp.where(empty, UNDECIDED, c.lanes.code),
+    )
+    # A start that is already decided is judged at age 0, before any step.
+    lanes = program.judge(_merge(take, fresh, vacated), c.tick)
+    used = jnp.minimum(c.used + jnp.sum(empty, dtype=jnp.int32), width)
+    return c._replace(lanes=lanes, used=used, landed=landed)
+
+
+def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
+    """The wide stage: until no restart is left to start and the next width holds the rest."""
+    width = program.settings.width
+    widths = stage_widths(width)
     threshold = width - width // 16
+    rest = widths[1] if len(widths) > 1 else 0
 
-    def run(lanes: _Lanes, tick: jax.Array) -> tuple[_Lanes, jax.Array]:
-        def going(c: tuple[_Lanes, jax.Array]) -> jax.Array:
-            return _running(c[0]) > threshold
-
-        def body(c: tuple[_Lanes, jax.Array]) -> tuple[_Lanes, jax.Array]:
-            return program.advance(c[0], c[1] + 1), c[1] + 1
-
-        return lax.while_loop(going, body, (lanes, tick))
-
-    class Filling(NamedTuple):
-        lanes: _Lanes
-        pool: _Lanes
-        used: jax.Array
-        drawn: jax.Array
-        tick: jax.Array
-        landed: Landed
-
-    def refill(c: Filling) -> Filling:
-        landed = program.retire(c.landed, c.lanes)
-        empty = c.lanes.code != RUNNING
-        place = c.used + _rank(empty)
-        take = empty & (place < width)
-        fresh = program.select(c.pool, jnp.minimum(place, width - 1))
-        # A start that is already decided is judged at age 0, before any step.
-        fresh = fresh._replace(born=jnp.full_like(fresh.born, c.tick))
-        vacated = c.lanes._replace(
-            slot=jnp.where(empty, -1, c.lanes.slot),
-            code=jnp.where(empty, UNDECIDED, c.lanes.code),
-        )
-        lanes = program.judge(_merge(take, fresh, vacated), c.tick)
-        used = jnp.minimum(c.used + jnp.sum(empty, dtype=jnp.int32), width)
-        return c._replace(lanes=lanes, used=used, landed=landed)
-
-    def restock(c: Filling) -> Filling:
+    def restock(c: _Filling) -> _Filling:
         return c._replace(
             pool=program.draw(c.drawn),
             used=jnp.int32(0),
@@ -281,58 +290,55 @@ def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
             landed=c.landed._replace(draws=c.landed.draws + 1),
         )
 
-    def left(c: Filling) -> jax.Array:
-        return (c.drawn < program.total) | (c.used < width)
+    def unfinished(c: _Filling) -> jax.Array:
+        return (c.drawn < program.total) | (c.used < width) | (_running(c.lanes) > rest)
 
-    def body(c: Filling) -> Filling:
+    def body(c: _Filling) -> _Filling:
         c = lax.cond((c.used >= width) & (c.drawn < program.total), restock, lambda x: x, c)
-        c = refill(c)
-        full = c.used < width
-        lanes, tick = lax.cond(full, run, lambda a, b: (a, b), c.lanes, c.tick)
+        c = _refill(program, c)
+        # With starts in the pool the lanes are full: run until a sixteenth is done. With more
+        # to draw the lanes may not be: do not run. With nothing left: run the tail down.
+        more = jnp.where(c.drawn < program.total, width, rest)
+        floor = jnp.where(c.used < width, threshold, more)
+        lanes, tick = _run_down(program, c.lanes, c.tick, floor)
         return c._replace(lanes=lanes, tick=tick)
 
-    stages = len(stage_widths(width))
     landed = Landed(
         outcomes=jnp.zeros(program.settings.capacity, jnp.uint8),
         steps=jnp.zeros(program.settings.capacity, jnp.uint32),
-        checks=jnp.zeros(stages, jnp.int32),
+        checks=jnp.zeros(len(widths), jnp.int32),
         draws=jnp.int32(0),
     )
     # Nothing drawn yet: the first turn of the loop stocks the pool.
     shapes = jax.eval_shape(program.draw, jnp.int32(0))
     idle = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     idle = idle._replace(slot=idle.slot - 1, code=idle.code + UNDECIDED)
-    filling = Filling(idle, idle, jnp.int32(width), jnp.int32(0), jnp.int32(0), landed)
-    filling = lax.while_loop(left, body, filling)
-    return filling.landed, filling.lanes, filling.tick
+    filling = _Filling(idle, idle, jnp.int32(width), jnp.int32(0), jnp.int32(0), landed)
+    filling = lax.while_loop(unfinished, body, filling)
+    landed = program.retire(filling.landed, filling.lanes)
+    return landed._replace(checks=landed.checks.at[0].set(filling.tick)), filling.lanes, filling.tick
 
 
 def _drain(program: _Program, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:
     """The tail: narrower and narrower, until every lane has its outcome."""
     widths = stage_widths(program.settings.width)
-    begin = jnp.int32(0)
-    for stage, width in enumerate(widths):
-        floor = widths[stage + 1] if stage + 1 < len(widths) else 0
-
-        def going(c: tuple[_Lanes, jax.Array], floor: int = floor) -> jax.Array:
-            return _running(c[0]) > floor
-
-        def body(c: tuple[_Lanes, jax.Array]) -> tuple[_Lanes, jax.Array]:
-            return program.advance_or_settle(c[0], c[1] + 1), c[1] + 1
-
-        lanes, tick = lax.while_loop(going, body, (lanes, tick))
+    for stage in range(1, len(widths)):
+        wide, width = widths[stage - 1], widths[stage]
+        running = lanes.code == RUNNING
+        order = jnp.where(running, _rank(running), wide)
+        index = jnp.zeros(width, jnp.int32)
+        index = index.at[order].set(jnp.arange(wide, dtype=jnp.int32), mode="drop")
+        held = jnp.arange(width) < jnp.sum(running)
+        lanes = program.select(lanes, index)
+        lanes = lanes._replace(
+            slot=jnp.where(held, lanes.slot, -1), code=jnp.where(held, lanes.code, UNDECIDED)
+        )
+        begin = tick
+        lanes, tick = _run_down(
+            program, lanes, tick, widths[stage + 1] if stage + 1 < len(widths) else 0
+        )
         landed = program.retire(landed, lanes)
         landed = landed._replace(checks=landed.checks.at[stage].set(tick - begin))
-        begin = tick
-        if floor:
-            running = lanes.code == RUNNING
-            order = jnp.where(running, _rank(running), width)
-            index = jnp.zeros(floor, jnp.int32).at[order].set(jnp.arange(width, dtype=jnp.int32), mode="drop")
-            held = jnp.arange(floor) < jnp.sum(running)
-            lanes = program.select(lanes, index)
-            lanes = lanes._replace(
-                slot=jnp.where(held, lanes.slot, -1), code=jnp.where(held, lanes.code, UNDECIDED)
-            )
     return landed
 
 

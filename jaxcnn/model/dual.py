@@ -99,9 +99,13 @@ class Activation(ABC):
 
     def at(self, angle: ArrayLike) -> Profile:
         """The kernel and its relatives on the host in float64, whatever JAX is set to."""
+        angles = np.asarray(angle, dtype=np.float64)
+        # Few lengths, so that a root search and its grid cost two compilations, not one a call.
+        padded = np.zeros(max(16, 1 << max(angles.size - 1, 0).bit_length()))
+        padded[: angles.size] = angles.ravel()
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            parts = _profile(self, jnp.asarray(np.asarray(angle, dtype=np.float64)))
-            return Profile(*(np.asarray(part) for part in parts))
+            parts = [np.asarray(part) for part in _profile(self, jnp.asarray(padded))]
+        return Profile(*(part[: angles.size].reshape(angles.shape) for part in parts))
 
 
 @partial(jax.jit, static_argnums=0)

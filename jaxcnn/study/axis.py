@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,8 @@ FIELDS = {option.name: place for place, option in enumerate(cell_options())}
 _SPACED = ("linspace", "logspace")
 _DIGITS = 12
 _MOST_WHOLE = 2**53
-_ROOMY: dict[str, Value] = {"k": 2**52, "ratio": 0.0}  # a cell in which any single value can be tried
+# A cell in which any single value can be tried.
+_ROOMY: dict[str, Value] = {"k": 2**52, "ratio": 0.0}
 
 
 def shown(key: object) -> str:
@@ -76,25 +77,28 @@ def checked_value(where: str, name: str, value: Any) -> Value:
         kept: Value = getattr(Cell(**{**_ROOMY, name: value}), name)
         return None if value is None else kept
     except RefusedError:
-        # It needs company, so it is fine alone; numbers are then floats where the field says so.
-        kind = str(next(option.type for option in cell_options() if option.name == name))
-        return float(cast(float, value)) if kind.startswith("float") else value
+        return _typed(name, value)  # it needs company, so it is fine alone
     except InputError as error:
         raise InputError(where, error.value, error.remedy) from None
 
 
-def axis_values(where: str, name: str, spec: Any) -> tuple[Value, ...]:
-    """The values of one axis.
+def _typed(name: str, value: Any) -> Value:
+    kind = str(next(option.type for option in cell_options() if option.name == name))
+    types = {"int": int, "float": float}
+    return types.get(kind.split()[0], str)(value)
+
+
+def axis_items(where: str, spec: Any) -> Sequence[Any]:
+    """The values of one axis, not yet checked.
 
     Args:
         where: what to call it in a message.
-        name: the `Cell` field.
         spec: a list, or {"linspace": [a, b, n]} for n values from a to b, or
             {"logspace": [a, b, n]} for n values from a to b evenly spaced in their logarithm.
             Spaced values have 12 significant digits, so that all machines take the same ones.
 
     Raises:
-        InputError: if it is neither, is empty, or holds a wrong value.
+        InputError: if it is neither, is empty, or too long.
     """
     if isinstance(spec, Mapping):
         spec = _spaced(where, spec)
@@ -108,7 +112,7 @@ def axis_values(where: str, name: str, spec: Any) -> tuple[Value, ...]:
         raise InputError(where, spec, "must have at least one value")
     if len(spec) > MOST_CELLS:
         raise InputError(where, len(spec), f"values are too many; at most {MOST_CELLS} cells")
-    return tuple(checked_value(where, name, value) for value in spec)
+    return spec
 
 
 def _spaced(where: str, spec: Mapping[Any, Any]) -> list[float]:

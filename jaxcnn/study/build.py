@@ -14,14 +14,31 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.full import FullDescent, FullParams
-from jaxcnn.descent.kernel import RELU, DescentKernel
+from jaxcnn.descent.flow import FlowDescent
+from jaxcnn.descent.kernel import DescentKernel, kernel_of
+from jaxcnn.descent.optimizer import MOMENTUM, RuleParams
 from jaxcnn.descent.plane import PlaneLaw, PlaneStart, plane_power, sphere_power
 from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR, ReducedDescent, ReducedParams
+from jaxcnn.descent.reduced_momentum import MomentumDescent, MomentumParams
 from jaxcnn.descent.start import FullLaw, FullStart, radius
+from jaxcnn.descent.warmup import WarmupDescent, WarmupParams
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.model.dual import Activation
 from jaxcnn.model.population import Target
 from jaxcnn.model.teacher import Teacher
+from jaxcnn.study.rules import (
+    MEMORY,
+    Custom,
+    check,
+    goal,
+    hyper,
+    is_rule,
+    rule_family,
+    sigma,
+    source,
+    why_not_four,
+)
 
 ENGINES = ("auto", "full", "reduced")
 DTYPES = ("float32", "float64")
@@ -87,6 +104,8 @@ def build(
     start: Start | None = None,
     settings: LaneSettings | None = None,
     patches: int | None = None,
+    custom: Custom | None = None,
+    memory: int = MEMORY,
 ) -> Built:
     """The family, parameters and compiled shape for a cell.
 
@@ -99,6 +118,8 @@ def build(
         start: start laws the cell has no words for.
         settings: compiled shape, if not the engine's choice.
         patches: pad a full state to this many patches, so that one compilation serves several k.
+        custom: optimizer and activation objects the cell has no words for.
+        memory: budget in bytes for the lanes of runs that carry data.
 
     Raises:
         InputError: a word is unknown.
@@ -112,22 +133,36 @@ def build(
         k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm,
         teacher_angle=cell.teacher_angle,
     )  # fmt: skip
-    start = start or Start()
-    kernel = _kernel(cell)
-    reason = why_not_reduced(cell, start, kernel)
+    start, custom = start or Start(), custom or Custom()
+    kernel = _kernel(cell, custom)
+    check(cell, custom, float(rates_of(cell, kernel, 1.0, 0.0).b))
+    if cell.filter_init == "shortcut" and (start.v is not None or start.angle is not None):
+        raise RefusedError("filter_init", "shortcut", "fixes v; a Start with v or angle excludes it")
+    reason = why_not_reduced(cell, start, kernel, custom)
     if engine == "reduced" and reason:
         raise RefusedError("engine", "reduced", f"{reason}; use engine='full'")
-    if engine == "full" or reason:
-        return _full(cell, kernel, teacher, start, dtype or "float32", settings, patches)
-    return _reduced(cell, kernel, teacher, start, dtype, settings)
+    if cell.optimizer == "flow" and (engine == "full" or reason):
+        why = reason or "the gradient flow runs on four scalars"
+        raise RefusedError("optimizer", "flow", f"{why}; use a small step_size with optimizer='sgd'")
+    if engine != "full" and not reason:
+        built = _reduced(cell, kernel, sigma(cell, custom), teacher, start, dtype, settings)
+    elif is_rule(cell, custom, kernel, reduced=False):
+        built = _rule(cell, custom, kernel, teacher, start, dtype or "float32", settings, patches, memory)
+    else:
+        built = _full(cell, kernel, teacher, start, dtype or "float32", settings, patches)
+    for name in ("angle_tolerance", "loss_tolerance") if built.proved else ():
+        if getattr(cell, name) != Cell.__dataclass_fields__[name].default:
+            raise RefusedError(name, getattr(cell, name), "has no effect: outcomes are certified here")
+    return built
 
 
-def why_not_reduced(cell: Cell, start: Start, kernel: DescentKernel) -> str | None:
+def why_not_reduced(
+    cell: Cell, start: Start, kernel: DescentKernel, custom: Custom | None = None
+) -> str | None:
     """Why four scalars do not carry this cell, or None where they do exactly."""
-    if cell.optimizer != "sgd":
-        return f"optimizer {cell.optimizer!r} is not closed on four scalars"
-    if cell.samples is not None:
-        return "finite samples break the symmetry that closes the four scalars"
+    reason = why_not_four(cell, custom or Custom())
+    if reason:
+        return reason
     if cell.init == "box" and start.a is None:
         return "a box start has no closed law in the plane of 1 and a*"
     if callable(start.a) or callable(start.v):
@@ -136,9 +171,23 @@ def why_not_reduced(cell: Cell, start: Start, kernel: DescentKernel) -> str | No
         return "a biased v has no closed law of angle and norm"
     if cell.init == "sphere" and cell.k == 1 and start.a is None:
         return "the sphere in one dimension is two points"
-    if rates_of(cell, kernel, cell.teacher_norm**2, 0.0).b >= 2:
+    if _keeps_loss(cell, kernel):
+        if cell.k < 2:
+            return "momentum on scalars needs two patches"
+        if np.ndim(start.a_mean) > 0 and start.a is None:
+            return "the loss after a biased start of a is not known in the plane of 1 and a*"
+        if cell.warmup_steps:
+            return "a warm-up without certificates runs on the full state"
+    elif cell.optimizer != "flow" and rates_of(cell, kernel, cell.teacher_norm**2, 0.0).b >= 2:
         return "at b >= 2 the part of a outside the four scalars diverges"
+    if cell.optimizer == "flow" and not kernel.monotone:
+        return f"nothing is certified for the flow of {kernel.name!r}"
     return None
+
+
+def _keeps_loss(cell: Cell, kernel: DescentKernel) -> bool:
+    """Whether outcomes of a reduced run rest on tolerances, which need its loss."""
+    return cell.optimizer in MOMENTUM or (not kernel.monotone and cell.optimizer != "flow")
 
 
 def rates_of(cell: Cell, kernel: DescentKernel, power: float, sum2: float) -> Rates:
@@ -150,10 +199,8 @@ def rates_of(cell: Cell, kernel: DescentKernel, power: float, sum2: float) -> Ra
     return Rates(c, c_filter, b, power, sum2)  # type: ignore[arg-type]  # floats, cast below
 
 
-def _kernel(cell: Cell) -> DescentKernel:
-    if cell.activation == "relu":
-        return RELU
-    raise RefusedError("activation", cell.activation, "is not supported here yet")
+def _kernel(cell: Cell, custom: Custom | None = None) -> DescentKernel:
+    return kernel_of(sigma(cell, custom or Custom()))
 
 
 def _cast(tree: Any, dtype: str) -> Any:
@@ -171,6 +218,7 @@ def _sizes(teacher: Teacher) -> tuple[float, float, float]:
 def _reduced(
     cell: Cell,
     kernel: DescentKernel,
+    sigma_: Activation,
     teacher: Teacher,
     start: Start,
     dtype: str | None,
@@ -190,9 +238,9 @@ def _reduced(
     v_kind = cell.filter_init
     if start.angle is not None:
         v_kind, angle = "fixed", start.angle
-    elif start.v is not None:
+    elif start.v is not None or v_kind == "shortcut":
         v_kind = "fixed"
-        v = np.asarray(start.v, float)
+        v = _shortcut(cell.p) if start.v is None else np.asarray(start.v, float)
         along = float(v @ teacher.w_star)
         angle = math.atan2(float(np.linalg.norm(v - along * teacher.w_star)), along)
         norm2 = float(v @ v)
@@ -210,14 +258,47 @@ def _reduced(
         angle=angle,
         norm2=norm2,
     )
+    params: Any = ReducedParams(rates, numbers)
+    family: Family = ReducedDescent(law, kernel)
+    if _keeps_loss(cell, kernel):
+        family = MomentumDescent(law, kernel, cell.optimizer == "nesterov")
+        params = MomentumParams(
+            rates=rates,
+            start=numbers,
+            patches=cell.k,  # type: ignore[arg-type]
+            momentum=hyper(cell).momentum,
+            goal=goal(cell, teacher, sigma_),
+            point_rest=_point_rest(start, teacher),  # type: ignore[arg-type]
+        )
+    elif cell.optimizer == "flow":
+        family = FlowDescent(law, kernel)
+    elif cell.warmup_steps:
+        family = WarmupDescent(law, kernel)
+        params = WarmupParams(rates, numbers, cell.warmup_steps)  # type: ignore[arg-type]
     return Built(
-        family=ReducedDescent(law, kernel),
-        params=_cast(ReducedParams(rates, numbers), dtype),
+        family=family,
+        params=_cast(params, dtype),
         engine="reduced",
         dtype=dtype,
         settings=settings or reduced_settings(),
-        proved=kernel.monotone,
+        proved=not _keeps_loss(cell, kernel),
     )
+
+
+def _shortcut(p: int) -> np.ndarray:
+    """The filter 1/√p that the shortcut adds to v₀ = 0."""
+    return np.full(p, 1 / math.sqrt(p))
+
+
+def _point_rest(start: Start, teacher: Teacher) -> float:
+    """Norm of a fixed a₀ outside the plane of 1 and a*."""
+    point = start.a if start.a is not None else 0.0
+    mean = start.a_mean if start.a_mean is not None else 0.0
+    a = np.broadcast_to(np.asarray(point, float) + np.asarray(mean, float), (teacher.k,))
+    rest = a - a.mean()
+    across = teacher.a_star - teacher.a_star.mean()
+    size = float(across @ across)
+    return float(np.linalg.norm(rest - (rest @ across / size) * across if size > 0 else rest))
 
 
 def _plane_point(start: Start, teacher: Teacher, total: float, side: float) -> tuple[float, float]:
@@ -239,19 +320,70 @@ def _full(
     settings: LaneSettings | None,
     patches: int | None,
 ) -> Built:
-    if cell.optimizer != "sgd" or cell.samples is not None:
-        raise RefusedError("optimizer", cell.optimizer, "is not supported here yet")
+    law, params = _full_start(cell, kernel, teacher, start, patches)
+    return Built(
+        family=FullDescent(law, kernel),
+        params=_cast(params, dtype),
+        engine="full",
+        dtype=dtype,
+        settings=settings or full_settings((patches or cell.k) + cell.p),
+        proved=kernel.monotone,
+    )
+
+
+def _rule(
+    cell: Cell,
+    custom: Custom,
+    kernel: DescentKernel,
+    teacher: Teacher,
+    start: Start,
+    dtype: str,
+    settings: LaneSettings | None,
+    patches: int | None,
+    memory: int,
+) -> Built:
+    if cell.samples is not None:
+        patches = None  # inputs of padded patches would be drawn and multiplied for nothing
+    law, plain = _full_start(cell, kernel, teacher, start, patches)
+    sigma_ = sigma(cell, custom)
+    origin, numbers, lanes = source(cell, teacher, sigma_, dtype, memory)
+    family = rule_family(cell, custom, law, kernel, sigma_, origin)
+    params = RuleParams(
+        target=_cast(plain.target, dtype),
+        start=_cast(plain.start, dtype),
+        hyper=_cast(hyper(cell), dtype),
+        goal=_cast(goal(cell, teacher, sigma_), dtype),
+        rates=_cast(plain.rates, dtype),
+        source=numbers,
+    )
+    return Built(
+        family=family,
+        params=params,
+        engine="full",
+        dtype=dtype,
+        settings=settings or lanes or full_settings((patches or cell.k) + cell.p),
+        proved=family.kernel is not None,
+    )
+
+
+def _full_start(
+    cell: Cell, kernel: DescentKernel, teacher: Teacher, start: Start, patches: int | None
+) -> tuple[FullLaw, FullParams]:
+    """Start law and numbers of a full state, padded to `patches`."""
     size = patches or cell.k
     total, power, _ = _sizes(teacher)
     pad = (0, size - cell.k)
     zeros = np.zeros(size)
-    mean = np.pad(np.broadcast_to(np.asarray(start.a_mean or 0.0, float), (cell.k,)), pad)
+    bias = 0.0 if start.a_mean is None else np.asarray(start.a_mean, float)
+    mean = np.pad(np.broadcast_to(bias, (cell.k,)), pad)
     v_mean = np.zeros(cell.p) if start.v_mean is None else np.asarray(start.v_mean, float)
     a_kind, v_kind, angle = cell.init, cell.filter_init, 0.0
     if start.a is not None and not callable(start.a):
         a_kind, mean = "zero", mean + np.pad(np.asarray(start.a, float), pad)
     if start.v is not None and not callable(start.v):
         v_kind, v_mean = "zero", v_mean + np.asarray(start.v, float)
+    if v_kind == "shortcut":
+        v_kind, v_mean = "zero", v_mean + _shortcut(cell.p)
     if start.angle is not None:
         v_kind, angle = "angle", start.angle
     law = FullLaw(
@@ -275,14 +407,7 @@ def _full(
             angle=angle,
         ),
     )
-    return Built(
-        family=FullDescent(law, kernel),
-        params=_cast(params, dtype),
-        engine="full",
-        dtype=dtype,
-        settings=settings or full_settings(size + cell.p),
-        proved=kernel.monotone,
-    )
+    return law, params
 
 
 def reduced_settings() -> LaneSettings:

@@ -21,7 +21,7 @@ from jaxcnn.study.axis import (
     MOST_CELLS,
     STUDY_KEYS,
     Value,
-    axis_values,
+    axis_items,
     checked_value,
     nearest,
     shown,
@@ -50,11 +50,26 @@ class CellGrid(Sequence[Cell]):
         _refuse_repeated_keys(tables)
         single = {k: checked_value(f"[fixed] {k}", k, v) for k, v in tables["fixed"].items()}
         self.fixed = {k: v for k, v in _ordered(single) if v != _DEFAULTS[k]}
-        self.grid = _ordered_axes("grid", tables["grid"])
-        self.zip = _ordered_axes("zip", tables["zip"])
-        lengths = {key: len(values) for key, values in self.zip.items()}
+        items = {
+            (name, key): axis_items(f"[{name}] {key}", spec)
+            for name in ("grid", "zip")
+            for key, spec in _ordered(tables[name])
+        }
+        lengths = {key: len(values) for (name, key), values in items.items() if name == "zip"}
         if len(set(lengths.values())) > 1:
             raise RefusedError("[zip]", lengths, "must have lists of one length")
+        size = math.prod(len(values) for (name, _), values in items.items() if name == "grid")
+        size *= next(iter(lengths.values()), 1)
+        if size > MOST_CELLS:
+            raise InputError("[grid]", size, f"cells are too many; at most {MOST_CELLS}")
+        self.grid, self.zip = (
+            {
+                key: tuple(checked_value(f"[{name}] {key}", key, value) for value in values)
+                for (table, key), values in items.items()
+                if table == name
+            }
+            for name in ("grid", "zip")
+        )
         for name, default in _DEFAULTS.items():
             if default is MISSING and not any(name in table for table in tables.values()):
                 raise InputError(name, None, "must be given in [fixed], [grid] or [zip]")
@@ -62,9 +77,6 @@ class CellGrid(Sequence[Cell]):
         self.axes = tuple(sorted(axes, key=lambda names: FIELDS[names[0]]))
         self._columns = {**self.grid, **self.zip}
         self._shape = tuple(len(self._columns[names[0]]) for names in self.axes)
-        size = math.prod(self._shape)
-        if size > MOST_CELLS:
-            raise InputError("[grid]", size, f"cells are too many; at most {MOST_CELLS}")
         self._positions = np.arange(size)
 
     def keep_existing(self, skip: bool) -> None:
@@ -139,6 +151,11 @@ class CellGrid(Sequence[Cell]):
             return np.zeros((len(self), 0), dtype=np.int64)
         return np.stack(np.unravel_index(self._positions, self._shape), axis=1)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each axis has."""
+        return self._shape
+
     def cells_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """The cells at given places, shape (..., axes); -1 where there is none."""
         if not self._shape:
@@ -186,10 +203,6 @@ class CellGrid(Sequence[Cell]):
 
 def _ordered(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(table.items(), key=lambda item: FIELDS[item[0]])
-
-
-def _ordered_axes(name: str, table: Mapping[str, Any]) -> dict[str, tuple[Value, ...]]:
-    return {key: axis_values(f"[{name}] {key}", key, spec) for key, spec in _ordered(table)}
 
 
 def _table(name: str, table: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import optax
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import confidence_level, whole
@@ -16,8 +17,10 @@ from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.run import Account, Job, Progress, run
+from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import Built, Start, build
+from jaxcnn.study.rules import MEMORY, Custom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,7 @@ def estimate(
     start: Start | None = None,
     first: int = 0,
     settings: LaneSettings | None = None,
+    memory: int = MEMORY,
     progress: Progress | None = None,
     **options: Any,
 ) -> Estimate:
@@ -133,8 +137,11 @@ def estimate(
         start: fixed, biased or callable starts (`Start`).
         first: first restart index.
         settings: compiled shape.
+        memory: budget in bytes for runs that carry data (`samples`).
         progress: called with (finished, all) after each launch.
-        **options: any other field of `Cell`, such as `step_size` or `init`.
+        **options: any other field of `Cell`, such as `step_size` or `init`. `optimizer` may also
+            be an `optax.GradientTransformation` (its updates are added as they are), and
+            `activation` an `Activation`.
 
     Raises:
         InputError: an argument is out of range.
@@ -143,7 +150,9 @@ def estimate(
     whole("restarts", restarts, 1)
     whole("first", first)
     confidence_level(confidence)
-    cell = cell_of(teacher, options)
+    whole("memory", memory, 1)
+    words, custom = custom_of(options)
+    cell = cell_of(teacher, words)
     built = build(
         cell,
         engine=engine,
@@ -151,12 +160,35 @@ def estimate(
         teacher=teacher if isinstance(teacher, Teacher) else None,
         start=start,
         settings=settings,
+        custom=custom,
+        memory=memory,
     )
     job = Job(built.params, first, restarts, cell.max_steps)
     (result,), account = run(
         built.family, [job], seed=seed, settings=built.settings, x64=built.x64, progress=progress
     )
-    return summarise(cell, built, result.outcomes, result.steps, account, confidence, seed)
+    made = summarise(cell, built, result.outcomes, result.steps, account, confidence, seed)
+    if custom.activation is not None:
+        made.problem["activation"] = custom.activation.name
+    if custom.optimizer is not None:
+        del made.problem["step_size"]  # the optax object's own
+        made.problem["optimizer"] = "optax object"
+    return made
+
+
+def custom_of(options: dict[str, Any]) -> tuple[dict[str, Any], Custom]:
+    """Options in words, and the objects among them."""
+    words = dict(options)
+    optimizer, activation = words.get("optimizer"), words.get("activation")
+    if isinstance(optimizer, optax.GradientTransformation):
+        del words["optimizer"]
+    else:
+        optimizer = None
+    if isinstance(activation, Activation):
+        del words["activation"]
+    else:
+        activation = None
+    return words, Custom(optimizer, activation)
 
 
 def summarise(

@@ -16,15 +16,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxcnn.base.counts import Counts
+from jaxcnn.base.decision import Decision, decide_better_paired
 from jaxcnn.base.interval import clopper_pearson_many
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.base.paired_counts import PairedCounts
-from jaxcnn.base.sequence import (
-    confidence_sequence,
-    difference_sequence,
-    paired_difference_sequence,
-)
+from jaxcnn.base.sequence import confidence_sequence
 from jaxcnn.study.looks import looks_up_to
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.study import Study
@@ -36,6 +32,7 @@ Floats = NDArray[np.float64]
 DECISION_CAP = 10_000_000
 """A decision is given up after this many restarts of a cell, without `max_restarts`."""
 
+_NO_PAIRS = PairedCounts.decided(both=0, only_first=0, only_second=0, neither=0)
 _PATIENCE = 16  # times the restarts that the half-width needs when no run is undecided
 _GLOBAL, _UNDECIDED = FINAL.index(Outcome.GLOBAL), FINAL.index(Outcome.UNDECIDED)
 
@@ -107,10 +104,11 @@ class Goals:
             surely, _ = clopper_pearson_many(hidden, n, study.confidence)
             ideal = (NormalDist().inv_cdf(0.5 + 0.5 * study.confidence) / study.half_width) ** 2 / 4
             lost = (0.5 * surely > study.half_width) | ((n > _PATIENCE * ideal) & (hidden > 0))
-            first = self._first_possible(n, successes, hidden)
+            first = self._first_possible(study.half_width, n, successes, hidden)
         else:
-            assert study.decision is not None and study.decision.level is not None
+            assert study.decision is not None  # a study has one of the three
             level = study.decision.level
+            assert level is not None  # references are judged by _compare
             low, high_certain = confidence_sequence(successes, n, study.confidence)
             low_possible, high = confidence_sequence(successes + hidden, n, study.confidence)
             width = 0.5 * (high - low)
@@ -132,35 +130,36 @@ class Goals:
         self.standing[cells] = verdict
         self.target[cells] = np.where(verdict == Standing.OPEN, following, n)
 
-    def _first_possible(self, n: Ints, successes: Ints, hidden: Ints) -> Ints:
+    def _first_possible(self, goal: float, n: Ints, successes: Ints, hidden: Ints) -> Ints:
         """A restart count below which no outcomes can bring the half-width down to its goal."""
         low = np.searchsorted(self._looks, n, side="right") - 1
         high = np.full_like(low, self._looks.size - 1)
         while np.any(high - low > 1):
             middle = (low + high) // 2
             enough = self._least_width(self._looks[middle], n, successes, hidden)
-            possible = enough <= self._study.half_width
+            possible = enough <= goal
             high, low = np.where(possible, middle, high), np.where(possible, low, middle)
         return self._looks[high]
 
     def _least_width(self, m: Ints, n: Ints, successes: Ints, hidden: Ints) -> Floats:
         """A lower bound on the half-width at m restarts, of which n are known.
 
-        The best that the others can be is all successes or all failures. A Clopper-Pearson
-        interval is never narrower than nine tenths of the normal one, nor than that of no
-        success at all.
+        The narrowest outcome is that all others are of the commoner kind, and none undecided.
+        A Clopper-Pearson interval is never narrower than nine tenths of the normal one, nor
+        than that of no success at all. The bound falls with m, as a bisection needs: the
+        spread of a proportion over sqrt(m) does while the proportion is at most 1/2.
         """
         confidence = self._study.confidence
         z = NormalDist().inv_cdf(0.5 + 0.5 * confidence)
-        more = np.maximum(m - n, 0)
         total = np.maximum(m, 1).astype(float)
-        widths = []
-        for reached in (successes, successes + more):
-            p, q = reached / total, (reached + hidden) / total
-            spread = np.sqrt(p * (1 - p)) + np.sqrt(np.maximum(q * (1 - q), 0.0))
-            widths.append(0.5 * (q - p) + 0.45 * z * spread / np.sqrt(total))
+        rarer = np.minimum(successes, n - successes - hidden)
+        p, q = rarer / total, (rarer + hidden) / total
+        spread = np.sqrt(p * (1 - p))
+        spread += np.where(2 * (rarer + hidden) <= n, np.sqrt(np.maximum(q * (1 - q), 0.0)), 0.0)
+        width = 0.5 * hidden / total + 0.45 * z * spread / np.sqrt(total)
         alone = -0.5 * np.expm1(math.log(0.5 * (1 - confidence)) / total)
-        return np.maximum(np.minimum(*widths), 0.999 * alone)
+        bound: Floats = np.maximum(width, 0.999 * alone)
+        return bound
 
     def _compare(self, run: RunDirectory, closed: Ints, references: Ints) -> None:
         """Cells that are compared with a reference: both at the same look."""
@@ -185,34 +184,21 @@ class Goals:
     def _verdict(self, run: RunDirectory, cell: int, reference: int, n: int) -> Standing:
         if n not in self._looks and n < self._looks[-1]:
             return Standing.OPEN
-        confidence = self._study.confidence
-        if run.stream(cell) == run.stream(reference):
-            pairs = self._paired(run, cell, reference, n)
-            found = paired_difference_sequence(pairs, confidence).interval
-            (x, y), (v, w) = pairs.least, pairs.most
-            worst, best = (
-                PairedCounts.decided(both=0, only_first=a, only_second=b, neither=n - a - b)
-                for a, b in ((x, y), (v, w))
-            )
-            lost = (
-                paired_difference_sequence(worst, confidence).interval.high < 0
-                and paired_difference_sequence(best, confidence).interval.low > 0
-            )
-        else:
-            one, two = (Counts.of(run.outcomes(which, 0, n)) for which in (cell, reference))
-            found = difference_sequence(one, two, confidence).interval
-            worst_two = difference_sequence(_as_failures(one), _as_successes(two), confidence)
-            best_two = difference_sequence(_as_successes(one), _as_failures(two), confidence)
-            lost = worst_two.interval.high < 0 < best_two.interval.low
-        if found.low > 0:
-            return Standing.ABOVE
-        if found.high < 0:
-            return Standing.BELOW
-        return Standing.HIDDEN if lost else Standing.OPEN
+        pairs, confidence = self._paired(run, cell, reference, n), self._study.confidence
+        found = decide_better_paired(pairs, confidence)
+        if found is not Decision.OPEN:
+            return Standing.ABOVE if found is Decision.ABOVE else Standing.BELOW
+        # Do the undecided runs, ending well or ill, turn a sure answer into its opposite?
+        worst, best = (
+            decide_better_paired(PairedCounts.decided(**_discordant(*pair, n)), confidence)
+            for pair in (pairs.least, pairs.most)
+        )
+        hidden = worst is Decision.BELOW and best is Decision.ABOVE
+        return Standing.HIDDEN if hidden else Standing.OPEN
 
     def _paired(self, run: RunDirectory, cell: int, reference: int, n: int) -> PairedCounts:
         """The table of the restarts [0, n), adding to that of the last look."""
-        known, pairs = self._pairs.get(cell, (0, PairedCounts(((0, 0, 0),) * 3)))
+        known, pairs = self._pairs.get(cell, (0, _NO_PAIRS))
         if n > known:
             new = (run.outcomes(which, known, n - known) for which in (cell, reference))
             pairs = pairs + PairedCounts.of(*new)
@@ -220,10 +206,6 @@ class Goals:
         return pairs
 
 
-def _as_failures(counts: Counts) -> Counts:
-    return Counts(global_=counts.global_, other=counts.restarts - counts.global_)
-
-
-def _as_successes(counts: Counts) -> Counts:
-    reached = counts.global_ + counts.undecided
-    return Counts(global_=reached, other=counts.restarts - reached)
+def _discordant(only_first: int, only_second: int, restarts: int) -> dict[str, int]:
+    rest = restarts - only_first - only_second
+    return {"both": 0, "only_first": only_first, "only_second": only_second, "neither": rest}

@@ -1,5 +1,6 @@
-"""The restart counts at which a study may stop: fixed, so that no clock and no machine
-decides what a table holds.
+"""The restart counts at which a study may stop.
+
+They are fixed, so that no clock and no machine decides what a table holds.
 
 Eight to an octave, from 256 up: 256, 288, 320, …, 480, 512, 576, …. Looking only there costs
 at most an eighth more restarts than stopping at the first possible one.

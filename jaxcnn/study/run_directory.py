@@ -97,8 +97,16 @@ class RunDirectory:
         Raises:
             RunError: if there is none, or its study.json is damaged.
         """
-        folder = Path(path)
-        return cls([folder], read_study_record(folder / STUDY))
+        return cls([Path(path)], cls.study_at(path))
+
+    @staticmethod
+    def study_at(path: str | Path) -> Study:
+        """The study of the run in a directory.
+
+        Raises:
+            RunError: if there is none, or its study.json is damaged.
+        """
+        return read_study_record(Path(path) / STUDY)
 
     @classmethod
     def together(cls, paths: Sequence[str | Path]) -> RunDirectory:
@@ -108,7 +116,7 @@ class RunDirectory:
             RunError: if one cannot be opened, or they hold different studies.
         """
         folders = [Path(path) for path in paths]
-        studies = [read_study_record(folder / STUDY) for folder in folders]
+        studies = [cls.study_at(folder) for folder in folders]
         for folder, study in zip(folders[1:], studies[1:], strict=True):
             _refuse_other(folders[0], studies[0], f"that in {folder}", study)
         return cls(folders, studies[0])
@@ -172,6 +180,7 @@ class RunDirectory:
 
     def _read(self, entry: os.DirEntry[str]) -> None:
         path = Path(entry.path)
+        mark: tuple[int, ...] = ()
         try:
             status = entry.stat()
             mark = (status.st_size, status.st_mtime_ns, status.st_ino)
@@ -183,10 +192,13 @@ class RunDirectory:
                 raise DamagedError("it belongs to another study")
             if any(record.task.cell >= len(self.study) for record in unit.records):
                 raise DamagedError("it counts cells that the study does not have")
-        except FileNotFoundError:
-            return
         except (DamagedError, RunError, OSError) as error:
-            reason = str(error).removeprefix(f"{path}: ")
+            if not os.path.lexists(path):
+                return  # gone since the listing
+            text = durable.reason_of(error) if isinstance(error, OSError) else str(error)
+            reason = text.removeprefix(f"{path}: ")
+            if not isinstance(error, DamagedError):
+                mark = ()  # perhaps it can be read next time
             self._refused[entry.path] = (mark, f"{path}: ignored, {reason}")
             return
         self._take(path, unit)
@@ -233,7 +245,7 @@ class RunDirectory:
         steps = StepStatistics()
         for piece in self._pieces(cell):
             if piece.whole and piece.end <= restarts:
-                steps += self._detail(piece.record).steps
+                steps += self.detail(piece.record).steps
         return Prefix(restarts, counts, steps)
 
     def outcomes(self, cell: int, first: int, count: int) -> NDArray[np.uint8]:
@@ -264,9 +276,23 @@ class RunDirectory:
         """The name of the random numbers of a cell; None if it has no units."""
         return next((held.stream for held in self._index.of(cell)), None)
 
-    def lane_steps(self, cell: int) -> int:
-        """Restart-steps paid for all records of a cell."""
-        return sum(held.lane_steps for held in self._index.of(cell))
+    def cost(self, cell: int) -> tuple[int, int]:
+        """Lane-steps paid for a cell, and the restarts they were paid for."""
+        held = self._index.of(cell)
+        return sum(one.lane_steps for one in held), sum(one.task.count for one in held)
+
+    def detail(self, held: Held) -> Detail:
+        """Step statistics and outcomes of a record.
+
+        Raises:
+            RunError: if its file has changed.
+        """
+        source = self._sources[held.file]
+        line = self._content(source)[held.offset : held.offset + held.length]
+        try:
+            return unit_file.detail(line, held.task)
+        except DamagedError as error:
+            raise RunError(f"{source.path}: {error}") from None
 
     def problems(self) -> list[str]:
         """What is wrong in the directory, a line each; empty if nothing is."""
@@ -349,16 +375,8 @@ class RunDirectory:
         return np.bincount(outcomes, minlength=len(FINAL) + 1)[1:]
 
     def _slice(self, held: Held, first: int, end: int) -> NDArray[np.uint8]:
-        outcomes = self._detail(held).outcomes
+        outcomes = self.detail(held).outcomes
         return outcomes[first - held.task.first : end - held.task.first]
-
-    def _detail(self, held: Held) -> Detail:
-        source = self._sources[held.file]
-        line = self._content(source)[held.offset : held.offset + held.length]
-        try:
-            return unit_file.detail(line, held.task)
-        except DamagedError as error:
-            raise RunError(f"{source.path}: {error}") from None
 
     def _content(self, source: _Source) -> bytes:
         if source.path in self._contents:

@@ -29,15 +29,17 @@ MOST_IN_BUNDLE = 2**24
 _FIRST_BUNDLE = 2**13
 _GROWTH = 8
 _FINEST = 2**8
+_CELLS_PER_PART = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
     """The part of a study that one of several jobs computes.
 
-    A study that stops at a number of restarts is dealt out in blocks of restarts. One that
-    stops at a width or a decision is dealt out in whole cells, since only who sees all
-    restarts of a cell knows when to stop.
+    Cells are dealt out whole, and scattered so that no part gets all of one step size. A
+    study of fewer cells than eight for each part that stops at a number of restarts is dealt
+    out in blocks of restarts; one that stops at a width or a decision cannot be, since only
+    who sees all restarts of a cell knows when to stop.
 
     Attributes:
         number: which part, from 0.
@@ -53,22 +55,35 @@ class Shard:
 
     def cells(self, study: Study) -> NDArray[np.bool_]:
         """The cells of which this part computes something, shape (cells,)."""
-        if study.restarts is not None:
+        if self._in_blocks(study):
             return np.ones(len(study), dtype=bool)
         own = np.arange(len(study))
         if study.references is not None:
             own = np.where(study.references >= 0, study.references, own)
-        return own % self.parts == self.number
+        mine: NDArray[np.bool_] = _scattered(own) % self.parts == self.number
+        return mine
 
     def share(self, study: Study, task: Task) -> Iterator[Task]:
         """What of a task this part computes."""
-        if self.parts == 1 or study.restarts is None:
+        if not self._in_blocks(study):
             yield task
             return
         for first in range(task.first // BLOCK * BLOCK, task.end, BLOCK):
             if (task.cell + first // BLOCK) % self.parts == self.number:
                 start, end = max(first, task.first), min(first + BLOCK, task.end)
                 yield Task(task.cell, start, end - start)
+
+    def _in_blocks(self, study: Study) -> bool:
+        few = len(study) < _CELLS_PER_PART * self.parts
+        return self.parts > 1 and few and study.restarts is not None
+
+
+WHOLE = Shard()
+
+
+def _scattered(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers in which neighbours and strides of a grid are far apart (Knuth's hash)."""
+    return (cells * 2654435761 % 2**32) >> 16
 
 
 class Pace:
@@ -84,7 +99,7 @@ class Pace:
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._weight = 1.0
-        self._rate = 0.0
+        self._rate = 0.0  # weight a second; 0 before the first bundle, which counts restarts
         self._budget = float(_FIRST_BUNDLE)
 
     @property
@@ -94,17 +109,17 @@ class Pace:
 
     def weight(self, run: RunDirectory, cell: int) -> float:
         """Weight of one restart of a cell."""
+        if not self._rate:
+            return 1.0
         paid, restarts = run.cost(cell)
-        return max(paid / restarts, 1e-3) if paid and restarts else self._weight
+        return paid / restarts if paid else self._weight
 
     def observe(self, results: Sequence[UnitResult], seconds: float) -> None:
         """Learn from a bundle and the time it took."""
         restarts = sum(result.task.count for result in results)
         weight = float(sum(result.lane_steps for result in results)) or float(restarts)
-        # The unit changes from restarts to lane-steps once those are known.
-        before = self._weight if self._rate else weight / restarts
-        self._weight = 0.5 * (before + weight / restarts)
-        rate = weight / max(seconds, 1e-6)
+        mean, rate = weight / restarts, weight / max(seconds, 1e-6)
+        self._weight = 0.5 * (self._weight + mean) if self._rate else mean
         self._rate = 0.5 * (self._rate + rate) if self._rate else rate
         self._budget = min(self._rate * self._seconds, _GROWTH * weight)
 
@@ -116,7 +131,7 @@ def next_bundle(
     *,
     busy: Iterable[Task] = (),
     workers: int = 1,
-    shard: Shard = Shard(),  # noqa: B008 - frozen
+    shard: Shard = WHOLE,
 ) -> list[Task]:
     """The tasks that a free worker should compute, the widest cell first; none if all is done.
 

@@ -92,7 +92,8 @@ class Steps:
         numbers = (restarts, total, squares, most, *log2)
         if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError("step statistics must be whole numbers")
-        if sum(log2) != restarts or len(log2) > _BINS or len(log2) != most.bit_length() + 1:
+        bins = most.bit_length() + 1 if restarts else 0
+        if sum(log2) != restarts or len(log2) != bins or bins > _BINS:
             raise ValueError("step statistics contradict themselves")
         if not total <= restarts * most or not total**2 <= restarts * squares:
             raise ValueError("step statistics contradict themselves")

@@ -20,7 +20,7 @@ from jaxcnn.base.checks import confidence_level, real, whole
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.study.axis import FIELDS, STUDY_KEYS, nearest, shown
 from jaxcnn.study.cell_grid import CellGrid
-from jaxcnn.study.decision import Decision
+from jaxcnn.study.question import Question
 from jaxcnn.study.unit import MOST_RESTARTS
 
 ENGINES = ("auto", "full", "reduced")
@@ -50,7 +50,7 @@ class Study:
     confidence: float
     restarts: int | None
     half_width: float | None
-    decision: Decision | None
+    decision: Question | None
     max_restarts: int | None
     engine: str
     dtype: str
@@ -98,7 +98,7 @@ class Study:
             confidence=confidence_level(words.get("confidence", 0.95)),
             restarts=_restarts("restarts", words.get("restarts")),
             half_width=_half_width(words.get("half_width")),
-            decision=Decision.from_words(words.get("decision")),
+            decision=Question.from_words(words.get("decision")),
             max_restarts=_restarts("max_restarts", words.get("max_restarts")),
             engine=_word("engine", words.get("engine", "auto"), ENGINES),
             dtype=_word("dtype", words.get("dtype", "auto"), DTYPES),

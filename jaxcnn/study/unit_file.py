@@ -92,6 +92,11 @@ class Detail(NamedTuple):
     steps: StepStatistics
     outcomes: NDArray[np.uint8]
 
+    def fits(self, result: UnitResult) -> bool:
+        """Whether a result has the same outcomes after the same steps."""
+        steps = StepStatistics.of(result.outcomes, result.steps)
+        return steps == self.steps and np.array_equal(self.outcomes, result.outcomes)
+
 
 def encode(study: str, provenance: Provenance, results: Sequence[UnitResult]) -> bytes:
     """The bytes of a unit file that holds some results."""

@@ -52,8 +52,9 @@ class UnitIndex:
         if stream == len(self._streams):
             self._streams.append(record.stream)
         cell, task = record.task.cell, record.task
-        row = (task.first, task.count, record.offset, record.length, record.lane_steps, stream, file)
-        for column, number in zip(self._columns, (*row, *record.counts), strict=True):
+        place = (record.offset, record.length, record.lane_steps, stream, file)
+        row = (task.first, task.count, *place, *record.counts)
+        for column, number in zip(self._columns, row, strict=True):
             column.append(number)
         self._older.append(self._newest[cell])
         self._newest[cell] = len(self._older) - 1

@@ -35,7 +35,7 @@ def log_capital(x, y, p):
 @pytest.mark.parametrize("n", [1, 2, 10, 10**3, 10**6, 10**12])
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999999])
 def test_ends_have_all_digits(n, confidence):
-    for x in sorted({0, 1, 2, 30, n // 2, n - 1, n} & set(range(n + 1))):
+    for x in sorted(x for x in {0, 1, 2, 30, n // 2, n - 1, n} if x <= n):
         for end in map(float, confidence_sequence(x, n, confidence)):
             if end in (0.0, 1.0):
                 continue
@@ -63,10 +63,10 @@ def errors_under_watching(intervals, p, looks, every):
 
 
 def test_watching_200_looks_errs_in_at_most_one_of_twenty():
-    # Exact, no simulation. The sequence errs in 0.6 % at p = ½ and 0.5 % at p = 0.1; the same
-    # computation finds that a 95 % interval watched in this way errs more than 30 %.
+    # Exact, no simulation. The sequence errs in 2.5 % at p = ½ and 1.7 % at p = 0.1; the same
+    # computation finds that a 95 % interval watched in this way errs in 34 % at p = ½.
     for p in (0.1, 0.5):
-        assert errors_under_watching(confidence_sequence, p, 200, 4) < 0.05
+        assert 0.01 < errors_under_watching(confidence_sequence, p, 200, 4) < 0.05
     assert errors_under_watching(clopper_pearson_many, 0.5, 200, 4) > 0.3
 
 
@@ -201,17 +201,16 @@ def test_spread_stakes_earn_the_promised_share_of_the_best():
 
 
 def test_paired_false_alarms_under_watching():
-    # 100 studies of 60 looks, 20 pairs each, seed fixed. Each errs with probability below
-    # 0.05 by theory and about 0.005 in fact, so more than 5 false alarms have probability
-    # below 10⁻⁴.
-    draws = np.random.default_rng(11).multinomial(20, [0.1, 0.1, 0.8], size=(100, 60))
+    # 60 studies of 50 looks, 20 pairs each, seed fixed. Each errs with probability below 0.05
+    # by theory and below 0.01 in fact, so more than 3 alarms have probability below 0.005.
+    draws = np.random.default_rng(11).multinomial(20, [0.1, 0.1, 0.8], size=(60, 50))
     alarms = 0
     for study in draws.cumsum(axis=1):
         for x, y, zero in study.tolist():
             if 0.0 not in paired_difference_sequence(discordant(x, y, x + y + zero)).interval:
                 alarms += 1
                 break
-    assert alarms <= 5
+    assert alarms <= 3
 
 
 def test_paired_coverage_at_one_look_by_enumeration():

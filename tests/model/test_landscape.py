@@ -15,7 +15,7 @@ from jaxcnn.model.hermite import from_function
 from jaxcnn.model.landscape import critical_ratio, landscape
 from jaxcnn.model.population import Student, gradient, loss, target
 from jaxcnn.model.teacher import Teacher
-from tests.model.known import ALL, SOFTPLUS, TANH, filter_at, identify
+from tests.model.known import ALL, SOFTPLUS, TANH, everything, filter_at, identify
 
 EVEN = from_function(lambda x: x**2, "square")
 KINDS = (*ALL, leaky_relu(-0.1), EVEN)
@@ -24,8 +24,6 @@ cases = pytest.mark.parametrize(
     ("activation", "ratio"), CASES, ids=lambda x: x if isinstance(x, float) else identify(x)
 )
 K, P, NORM, LENGTH = 9, 3, 1.3, 0.8
-slope = jax.jit(gradient, static_argnums=2)
-value = jax.jit(loss, static_argnums=2)
 
 
 def flat_loss(x, goal, activation):
@@ -54,10 +52,10 @@ def test_gradient_and_numbers_at_each_point(activation, ratio):
     assert [p.angle for p in found.points] == sorted(p.angle for p in found.points)
     for point in found.points:
         here = student_at(point, teacher)
-        for part in slope(here, goal, activation):
+        exact, _, slope = everything(here, goal, activation)
+        for part in slope:
             np.testing.assert_allclose(part, 0.0, atol=1e-12)
-        exact = float(value(here, goal, activation))
-        assert point.loss == pytest.approx(exact, rel=1e-11, abs=1e-13)
+        assert point.loss == pytest.approx(float(exact), rel=1e-11, abs=1e-13)
         assert point.loss >= 0.0 and (point.kind == "global") == (exact < 1e-12)
         assert point.output_sum == pytest.approx(float(here.a.sum()), abs=1e-12)
         assert point.alignment == pytest.approx(float(here.a @ goal.a_star), abs=1e-11)
@@ -144,7 +142,7 @@ def reduced_flow(x, teacher, activation):
     odd = teacher.a_star - teacher.U / K
     a = u / math.sqrt(K) * even + (s - u * teacher.U / K) / teacher.B**2 * odd
     v = filter_at(phi, teacher.w_star, LENGTH)
-    rate = slope(Student(jnp.asarray(v), jnp.asarray(a)), goal, activation)
+    _, _, rate = everything(Student(jnp.asarray(v), jnp.asarray(a)), goal, activation)
     across = teacher.w_star - (teacher.w_star @ v) * v / LENGTH**2
     turn = float(across @ np.asarray(rate.v)) / (LENGTH * np.linalg.norm(across))
     return np.array([turn, -rate.a @ teacher.a_star, teacher.U * rate.a.sum()])

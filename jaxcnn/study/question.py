@@ -12,7 +12,7 @@ from jaxcnn.study.axis import FIELDS, Value, checked_value, nearest, shown
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Question:
     """Is the success probability of each cell above a level, or above that of a reference?
 
     Attributes:
@@ -25,7 +25,7 @@ class Decision:
     reference: Mapping[str, Value] | None = None
 
     @classmethod
-    def from_words(cls, words: Any) -> Decision | None:
+    def from_words(cls, words: Any) -> Question | None:
         """From `{"above": 0.9}` or `{"above": {"ratio": 4}}`; none from None.
 
         Raises:

@@ -1,0 +1,8 @@
+"""`python -m jaxcnn` is the command `jaxcnn`."""
+
+from __future__ import annotations
+
+from jaxcnn.view.cli import main
+
+if __name__ == "__main__":
+    main()

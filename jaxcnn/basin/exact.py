@@ -1,0 +1,161 @@
+"""The exact success probability of one cell, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.checks import real, whole
+from jaxcnn.base.errors import InputError
+from jaxcnn.basin.problem import Problem, problem_of
+from jaxcnn.basin.quadrature import Converged, integrate
+from jaxcnn.basin.stepping import Stepper
+from jaxcnn.model.teacher import Teacher
+
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """Success probability of one cell by quadrature; prints as one line.
+
+    Attributes:
+        p_global: probability of the global minimum.
+        p_spurious: probability of the spurious one, computed as such: rare failures keep
+            their digits.
+        error: estimate of the absolute error of either; 0 where the answer is a theorem.
+        threshold_evaluations: trial runs behind the threshold map (shared by a list of p).
+        order: order of the last quadrature rule, 0 where none was needed.
+        certain: why the probability is 0 or 1 without any computation, or None.
+        problem: the cell in words.
+    """
+
+    p_global: float
+    p_spurious: float
+    error: float
+    threshold_evaluations: int
+    order: int
+    certain: str | None
+    problem: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain words and numbers, for JSON."""
+        return {
+            "p_global": self.p_global,
+            "p_spurious": self.p_spurious,
+            "error": self.error,
+            "threshold_evaluations": self.threshold_evaluations,
+            "certain": self.certain,
+            "problem": self.problem,
+        }
+
+    def __str__(self) -> str:
+        if self.certain is not None:
+            return f"P(global) = {self.p_global:.0f}: {self.certain}"
+        rare = f", P(spurious) = {self.p_spurious:.6g}" if self.p_spurious < 1e-3 else ""
+        return (
+            f"P(global) = {self.p_global:.12f}{rare}, error {self.error:.1e} "
+            f"({self.threshold_evaluations} threshold evaluations)"
+        )
+
+    __repr__ = __str__
+
+
+@overload
+def exact_probability(
+    cell: Cell, p: int | None = None, tolerance: float = ..., **start: Any
+) -> Exact: ...
+@overload
+def exact_probability(
+    cell: Cell, p: Sequence[int], tolerance: float = ..., **start: Any
+) -> tuple[Exact, ...]: ...
+def exact_probability(
+    cell: Cell,
+    p: int | Sequence[int] | None = None,
+    tolerance: float = TOLERANCE,
+    *,
+    teacher: Teacher | None = None,
+    a: ArrayLike | None = None,
+    a_mean: ArrayLike | None = None,
+    angle: float | None = None,
+    v_norm: float = 1.0,
+) -> Exact | tuple[Exact, ...]:
+    """P(global) of plain population gradient descent, by quadrature over the basin boundary.
+
+    P = E_{(x,y)} F_p(φ_c(x, y)); see basin/quadrature.py. Needs 0 < b = η(k+π−1)/2π ≤ 1.
+
+    Args:
+        cell: the experiment; init ball, sphere, gaussian or zero, filter_init sphere, gaussian
+            or shortcut.
+        p: patch size, or several (one threshold map serves them all); the cell's if not given.
+        tolerance: asked of the absolute error; the smaller of P and 1 − P is refined on to a
+            relative 10⁻⁶ where that can be reached.
+        teacher: explicit w*, a*, instead of the cell's.
+        a: fixed a₀, shape (k,), instead of `init`.
+        a_mean: added to a₀, a number or shape (k,).
+        angle: fixed start angle φ₀, radians, instead of `filter_init`.
+        v_norm: ‖v₀‖ on the sphere or at a fixed angle.
+
+    Returns:
+        An `Exact`, or one for each p of a list.
+
+    Raises:
+        InputError: an argument is out of its range.
+        NotExactError: there is no exact probability for this experiment, or the answer did not
+            converge, or the outcome is not monotone in the start angle.
+    """
+    several = p is not None and not isinstance(p, (int, np.integer))
+    ps = [whole("p", int_, 2) for int_ in p] if several else [whole("p", p or cell.p, 2)]  # type: ignore[union-attr]
+    if not ps:
+        raise InputError("p", p, "must hold at least one patch size")
+    asked = real("tolerance", tolerance, 0.0, 1.0, ends=False)
+    problem = problem_of(cell, teacher=teacher, a=a, a_mean=a_mean, angle=angle, v_norm=v_norm)
+    certain = certainty(problem)
+    if certain is not None:
+        good, reason = certain
+        ones = np.ones(len(ps))
+        answer = Converged(good * ones, (1.0 - good) * ones, 0.0 * ones, 0, 0)
+    else:
+        reason = None
+        answer = integrate(Stepper(problem), ps, asked)
+    results = tuple(
+        Exact(
+            p_global=float(answer.p_global[i]),
+            p_spurious=float(answer.p_spurious[i]),
+            error=float(answer.error[i]),
+            threshold_evaluations=answer.evaluations,
+            order=answer.order,
+            certain=reason,
+            problem=_words(cell, ps[i], problem),
+        )
+        for i in range(len(ps))
+    )
+    return results if several else results[0]
+
+
+def certainty(problem: Problem) -> tuple[float, str] | None:
+    """P(global) and the reason, where it is 0 or 1 whatever else; otherwise None."""
+    if problem.filter == "fixed" and problem.angle >= math.pi:
+        return 0.0, "a start at angle pi stays there"
+    if problem.filter == "fixed" and problem.angle == 0.0:
+        return 1.0, "a start at angle 0 stays there"
+    if problem.supercritical:
+        return 1.0, "the ratio is at or above critical: no spurious minimum attracts"
+    return None
+
+
+def _words(cell: Cell, p: int, problem: Problem) -> dict[str, Any]:
+    words = cell.words() | {"p": p}
+    if problem.filter == "fixed":
+        words["angle"] = problem.angle
+    if problem.norm2 != 1.0:
+        words["v_norm"] = math.sqrt(problem.norm2)
+    if problem.center != (0.0, 0.0) or (problem.output == "point" and problem.scale != 0.0):
+        words["a_center"] = problem.center
+    return words

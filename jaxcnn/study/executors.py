@@ -1,0 +1,191 @@
+"""Where bundles of tasks are computed besides this process: local workers and Dask.
+
+Neither keeps state: a bundle is a pure function of its cells and index ranges, so a worker, a
+pool or a scheduler that is lost costs the bundles in flight, and the same command goes on.
+JAX is imported in a worker only after its environment is set, and never forked.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from multiprocessing.queues import Queue
+from types import TracebackType
+from typing import Any
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.checks import whole
+from jaxcnn.base.errors import RunError
+from jaxcnn.study.sweep import Bundle
+from jaxcnn.study.unit import Runner, Task
+
+RETRIES = 3
+"""How often Dask tries a bundle again on another worker."""
+
+
+@dataclass(frozen=True)
+class RunnerSpec:
+    """A runner by its importable name and words, so that a worker builds its own.
+
+    Attributes:
+        path: "module:name" of a callable that returns a `Runner`.
+        words: its keyword arguments, as sorted pairs.
+    """
+
+    path: str
+    words: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, path: str, words: Mapping[str, Any]) -> RunnerSpec:
+        """A spec from keyword arguments."""
+        return cls(path, tuple(sorted(words.items())))
+
+    def runner(self) -> Runner:
+        """The runner of this process, built once."""
+        return _built(self)
+
+
+@lru_cache(maxsize=4)
+def _built(spec: RunnerSpec) -> Runner:
+    module, _, name = spec.path.partition(":")
+    runner: Runner = getattr(import_module(module), name)(**dict(spec.words))
+    return runner
+
+
+def compute(spec: RunnerSpec, cells: Sequence[Cell], tasks: Sequence[Task]) -> Bundle:
+    """One bundle, in whatever process this is called."""
+    runner = spec.runner()
+    began = time.perf_counter()
+    results = runner(cells, tasks)
+    return Bundle(tasks, results, runner.provenance, time.perf_counter() - began)
+
+
+def _settle_in(places: Queue[tuple[int, int]]) -> None:
+    """Take a share of this host before JAX is imported: its cores, and one accelerator.
+
+    Args:
+        places: holds (place, number of places), one for each worker.
+    """
+    place, places_in_all = places.get()
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[place::places_in_all] or [cores[place % len(cores)]]
+        os.sched_setaffinity(0, share)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    devices = [name for name in visible.split(",") if name] or [str(place)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
+    os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.9")
+
+
+class LocalWorkers:
+    """N spawned processes on this host, each with its own share of the cores or accelerator.
+
+    A context manager; leaving it ends the workers.
+    """
+
+    def __init__(self, spec: RunnerSpec, workers: int) -> None:
+        self.workers = whole("workers", workers, 1)
+        self.depth = 2 * workers
+        self._spec = spec
+        context = multiprocessing.get_context("spawn")
+        places = context.Queue()
+        for place in range(workers):
+            places.put((place, workers))
+        self._pool = ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_settle_in, initargs=(places,)
+        )
+        self._waiting: set[Future[Bundle]] = set()
+
+    def __enter__(self) -> LocalWorkers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
+
+    def submit(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> None:
+        """Begin a bundle."""
+        try:
+            self._waiting.add(self._pool.submit(compute, self._spec, cells, tasks))
+        except BrokenProcessPool:
+            raise _lost() from None
+
+    def finished(self) -> Bundle:
+        """Wait for a bundle, whichever is done first."""
+        done, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
+        future = done.pop()
+        self._waiting.discard(future)
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise _lost() from None
+
+
+def _lost() -> RunError:
+    return RunError(
+        "a worker process was killed; finished units are kept: give the same command again"
+    )
+
+
+class DaskWorkers:
+    """Bundles on a Dask cluster, through a `distributed.Client`.
+
+    Start workers with one thread and the resource that keeps one JAX process per accelerator:
+
+        dask scheduler
+        dask worker tcp://HOST:8786 --nthreads 1 --resources jaxcnn=1
+    """
+
+    def __init__(self, spec: RunnerSpec, client: Any) -> None:
+        self._spec, self._client = spec, client
+        info = client.scheduler_info()["workers"]
+        self.workers = max(1, len(info))
+        self.depth = 2 * self.workers
+        named = info and all("jaxcnn" in w.get("resources", {}) for w in info.values())
+        self._resources = {"jaxcnn": 1} if named else None
+        self._waiting: list[Any] = []
+
+    def submit(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> None:
+        """Begin a bundle; Dask tries it again elsewhere when a worker is lost."""
+        self._waiting.append(
+            self._client.submit(
+                compute,
+                self._spec,
+                list(cells),
+                list(tasks),
+                pure=False,
+                retries=RETRIES,
+                resources=self._resources,
+            )
+        )
+
+    def finished(self) -> Bundle:
+        """Wait for a bundle, whichever is done first."""
+        while True:
+            for future in self._waiting:
+                if future.status == "lost" or future.status == "cancelled":
+                    raise RunError(
+                        "the Dask scheduler lost a task; finished units are kept: "
+                        "give the same command again"
+                    )
+                if future.done():
+                    self._waiting.remove(future)
+                    bundle: Bundle = future.result()
+                    return bundle
+            if self._client.status != "running":
+                raise RunError(
+                    "the Dask scheduler is gone; finished units are kept: "
+                    "give the same command again when it is back"
+                )
+            time.sleep(0.02)

@@ -1,0 +1,210 @@
+"""From words to functions for everything beyond plain descent; `build` calls it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from jaxcnn.base.cell import Cell, default_step_size
+from jaxcnn.base.errors import InputError, RefusedError
+from jaxcnn.descent import optimizer as rules
+from jaxcnn.descent.arrival import NO_PLACE, Goal
+from jaxcnn.descent.flow import MOST_B
+from jaxcnn.descent.kernel import DescentKernel
+from jaxcnn.descent.optimizer import Hyper, Population, RuleDescent, Source
+from jaxcnn.descent.perturbed import Noise, Perturbed
+from jaxcnn.descent.sampled import Data, Sampled, SampleNumbers, some_inputs
+from jaxcnn.descent.start import FullLaw
+from jaxcnn.descent.straight_through import StraightThrough
+from jaxcnn.engine.address import root_key
+from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.engine.run import cpu_count
+from jaxcnn.model.activation import Activation, activation
+from jaxcnn.model.landscape import landscape
+from jaxcnn.model.population import target
+from jaxcnn.model.teacher import Teacher
+
+MEMORY = 512 * 2**20
+"""Default budget of a run's lanes, bytes, all streams together."""
+
+_NARROWEST, _WIDEST = 8, 256
+_WORKING_SET = 2**21
+_REDUCED_RULES = ("sgd", "momentum", "nesterov", "flow")
+
+
+class Custom(NamedTuple):
+    """What Python can hand over and a cell has no words for.
+
+    Attributes:
+        optimizer: an `optax.GradientTransformation`; its updates are added as they are.
+        activation: σ, such as one of `from_function`.
+    """
+
+    optimizer: optax.GradientTransformation | None = None
+    activation: Activation | None = None
+
+
+def sigma(cell: Cell, custom: Custom) -> Activation:
+    """The activation of a cell."""
+    return custom.activation or activation(cell.activation, cell.slope)
+
+
+def check(cell: Cell, custom: Custom, b: float) -> None:
+    """Refuse what would be ignored or is not defined, in one line."""
+    if custom.activation is not None and cell.activation != "relu":
+        raise RefusedError("activation", cell.activation, "is given twice: as a word and as an object")
+    if cell.optimizer == "flow" and b > MOST_B:
+        raise RefusedError("step_size", cell.step_size, f"gives b = {b:.3g}; the flow's integrator needs b <= 1")
+    if custom.optimizer is None:
+        return
+    if not isinstance(custom.optimizer, optax.GradientTransformation):
+        raise InputError("optimizer", custom.optimizer, "must be a name or an optax.GradientTransformation")
+    plain = {"optimizer": "sgd", "step_size": default_step_size(cell.k), "filter_step_size": None}
+    plain |= {"schedule": "constant", "warmup_steps": 0}
+    for name, value in plain.items():
+        if getattr(cell, name) != value:
+            raise RefusedError(name, getattr(cell, name), "has no effect on an optax object; set it there")
+
+
+def is_rule(cell: Cell, custom: Custom, kernel: DescentKernel, *, reduced: bool) -> bool:
+    """Whether the cell runs on the full state by `RuleDescent`, or must if `reduced` is asked."""
+    special = (
+        custom.optimizer is not None
+        or cell.samples is not None
+        or cell.estimator is not None
+        or cell.schedule != "constant"
+    )
+    if reduced:
+        return special or cell.optimizer not in _REDUCED_RULES
+    return special or cell.optimizer != "sgd" or cell.warmup_steps > 0 or not kernel.monotone
+
+
+def why_not_four(cell: Cell, custom: Custom) -> str | None:
+    """Why neither descent nor a rule that is linear in the gradients describes the cell."""
+    if custom.optimizer is not None:
+        return "an optax object is not known to close on four scalars"
+    if cell.samples is not None:
+        return "finite samples break the symmetry that closes the four scalars"
+    if cell.optimizer not in _REDUCED_RULES:
+        return f"optimizer {cell.optimizer!r} is not closed on four scalars"
+    if cell.estimator is not None:
+        return "straight-through estimators move v off the sphere's tangent"
+    if cell.schedule != "constant":
+        return "schedules run on the full state"
+    return None
+
+
+def hyper(cell: Cell) -> Hyper:
+    """The numbers of a rule, optax's defaults where the cell has none."""
+    assert cell.step_size is not None  # Cell fills it in
+    rule = cell.optimizer
+    filter_size = cell.step_size if cell.filter_step_size is None else cell.filter_step_size
+
+    def or_default(value: float | None, table: dict[str, float]) -> float:
+        return table.get(rule, 0.0) if value is None else value
+
+    numbers: Any = Hyper(
+        step_size=cell.step_size,  # type: ignore[arg-type]
+        filter_step_size=filter_size,  # type: ignore[arg-type]
+        momentum=or_default(cell.momentum, rules.MOMENTUM),  # type: ignore[arg-type]
+        decay=or_default(cell.decay, rules.DECAY),  # type: ignore[arg-type]
+        epsilon=or_default(cell.epsilon, rules.EPSILON),  # type: ignore[arg-type]
+        schedule_steps=cell.schedule_steps or 1,  # type: ignore[arg-type]
+        warmup_steps=cell.warmup_steps,  # type: ignore[arg-type]
+    )
+    return numbers  # type: ignore[no-any-return]
+
+
+def goal(cell: Cell, teacher: Teacher, sigma_: Activation) -> Goal:
+    """Where runs can arrive: the landscape's minima, with the cell's tolerances."""
+    places = [p for p in landscape(teacher, sigma_).of_kind("spurious") if p.attracts][:2]
+    missing = 2 - len(places)
+    quiet = cell.noise_epoch * cell.noise_epochs if cell.optimizer == "perturbed" else 0
+    numbers: Any = Goal(
+        power=teacher.A,  # type: ignore[arg-type]
+        angle_tolerance=cell.angle_tolerance,  # type: ignore[arg-type]
+        loss_tolerance=cell.loss_tolerance,  # type: ignore[arg-type]
+        spurious_angle=np.array([p.angle for p in places] + [NO_PLACE] * missing),  # type: ignore[arg-type]
+        spurious_loss=np.array([p.loss for p in places] + [0.0] * missing),  # type: ignore[arg-type]
+        quiet=quiet,  # type: ignore[arg-type]
+    )
+    return numbers  # type: ignore[no-any-return]
+
+
+def source(
+    cell: Cell, teacher: Teacher, sigma_: Activation, dtype: str, memory: int
+) -> tuple[Source, Any, LaneSettings | None]:
+    """Where gradients come from, its numbers, and lanes if the memory budget decides them."""
+    inner: Source
+    numbers: Any
+    settings = None
+    if cell.samples is not None:
+        inner, numbers, settings = _sampled(cell, teacher, sigma_, dtype, memory)
+    elif cell.estimator is not None:
+        inner, numbers = StraightThrough(cell.estimator), ()
+    else:
+        inner, numbers = Population(sigma_), ()
+    if cell.optimizer != "perturbed":
+        return inner, numbers, settings
+    words = (cell.noise_filter, cell.noise_output, cell.noise_factor, cell.noise_epoch, cell.noise_epochs)
+    noise: Any = Noise(*(np.asarray(word, dtype) for word in words), numbers)  # type: ignore[arg-type]
+    return Perturbed(inner), noise, settings
+
+
+def rule_family(
+    cell: Cell, custom: Custom, law: FullLaw, kernel: DescentKernel, sigma_: Activation, source_: Source
+) -> RuleDescent:
+    """The family of a cell whose gradients come from `source_`."""
+    plain = custom.optimizer is None and cell.optimizer in ("sgd", "perturbed")
+    exact = cell.samples is None and cell.estimator is None and cell.schedule == "constant"
+    name = "sgd" if cell.optimizer == "perturbed" else cell.optimizer
+    return RuleDescent(
+        law=law,
+        activation=sigma_,
+        source=source_,
+        rule=custom.optimizer or name,
+        schedule=cell.schedule,
+        projected=cell.optimizer == "perturbed",
+        kernel=kernel if plain and exact and kernel.monotone else None,
+    )
+
+
+def _sampled(
+    cell: Cell, teacher: Teacher, sigma_: Activation, dtype: str, memory: int
+) -> tuple[Sampled, SampleNumbers, LaneSettings]:
+    assert cell.samples is not None
+    n, itemsize = cell.samples, np.dtype(dtype).itemsize
+    shared = cell.data == "shared"
+    one_set = n * (cell.k * cell.p + 1) * itemsize
+    budget = memory // (cpu_count() if jax.default_backend() == "cpu" else 1)
+    batch = None if cell.batch is None or cell.batch >= n else cell.batch
+    seen = n if batch is None else batch
+    if shared:
+        stored = one_set <= budget // 2
+        budget -= one_set if stored else 0
+        held = 0
+    else:
+        # Lanes, the pool of starts, and a copy while lanes move: three sets a lane.
+        stored = 3 * one_set * _NARROWEST <= budget
+        held = 3 * one_set if stored else 0
+    per_input = 4 * cell.k * (1 if stored else cell.p) * itemsize
+    chunk = max(1, min(seen, _WORKING_SET // (per_input * 64)))
+    looked = seen if batch is not None or (stored and not shared) else chunk
+    per_lane = held + per_input * looked + 64 * (cell.k + cell.p)
+    width = 2 ** int(math.log2(min(_WIDEST, max(_NARROWEST, budget // per_lane))))
+    with jax.enable_x64(dtype == "float64"), jax.threefry_partitionable(True):
+        key = jax.random.fold_in(root_key(cell.data_seed), 1)
+        data = None
+        if shared and stored:
+            arrays = target(teacher, dtype=dtype)
+            noise = jax.numpy.asarray(cell.label_noise, dtype)
+            drawn = some_inputs(key, np.arange(n), arrays, noise, sigma_)
+            data = Data(np.asarray(drawn.inputs), np.asarray(drawn.answers))  # type: ignore[arg-type]
+        words = np.asarray(jax.random.key_data(key))
+    family = Sampled(sigma_, n, batch, shared, stored, chunk, cell.estimator)
+    numbers: Any = SampleNumbers(np.asarray(cell.label_noise, dtype), words, data)  # type: ignore[arg-type]
+    return family, numbers, LaneSettings(width=width, shared=True)

@@ -1,0 +1,101 @@
+"""`sweep`: a study from its words or file to a table, here, on local workers or on Dask."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from jaxcnn.base.errors import RefusedError
+from jaxcnn.study.executors import DaskWorkers, LocalWorkers, RunnerSpec
+from jaxcnn.study.run_directory import RunDirectory
+from jaxcnn.study.runner import EngineRunner
+from jaxcnn.study.schedule import WHOLE, Shard
+from jaxcnn.study.study import Study
+from jaxcnn.study.study_file import read_study
+from jaxcnn.study.sweep import Executor, InProcess, Progress, sweep_with
+from jaxcnn.study.table import table
+
+ENGINE = "jaxcnn.study.runner:EngineRunner"
+_CHECKED = 2000
+
+
+def runner_words(study: Study) -> dict[str, Any]:
+    """The arguments of the `EngineRunner` of a study."""
+    cells = study.cells
+    return {
+        "seed": study.seed,
+        "engine": study.engine,
+        "dtype": None if study.dtype == "auto" else study.dtype,
+        "patches": max(cell.k for cell in cells),
+        "patch_size": max(cell.p for cell in cells),
+    }
+
+
+def sweep(
+    study: Study | str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    workers: int = 1,
+    shard: str | Shard = WHOLE,
+    client: Any = None,
+    progress: Progress | None = None,
+    **words: Any,
+) -> pd.DataFrame:
+    """Run a study, beginning or resuming it, and return its table.
+
+    Args:
+        study: a `Study` or the path of a study file; or give its words as keywords, as in
+            `sweep(seed=0, restarts=5000, fixed={"p": 6}, grid={"k": [25], "ratio": [1, 4]})`.
+        out: the run directory; without one, results are kept only in the table.
+        workers: local processes, each with its share of the cores or its own accelerator.
+        shard: the part "i/n" of the study to compute, for array jobs.
+        client: a `distributed.Client`; the bundles then run on its workers.
+        progress: called after each bundle.
+        **words: the words of a study file.
+
+    Returns:
+        One row per cell: its words, counts, estimate, interval, steps and completeness.
+
+    Raises:
+        InputError: a word is wrong; nothing has been computed or written.
+        RunError: the directory holds another study, or cannot be read or written.
+    """
+    if (study is None) == (not words):
+        raise RefusedError("study", study, "give a study (or its file), or its words, one of both")
+    if study is None:
+        study = Study.from_words(**words)
+    elif not isinstance(study, Study):
+        study = read_study(study)
+    part = shard if isinstance(shard, Shard) else Shard.parse(shard)
+    if client is not None and workers != 1:
+        raise RefusedError("workers", workers, "are the cluster's when a client is given")
+    arguments = runner_words(study)
+    local = EngineRunner(**arguments)
+    for _, cell in zip(range(_CHECKED), study.cells, strict=False):
+        local.build(cell)
+    with _directory(out) as place:
+        run = RunDirectory.create_or_open(place, study)
+        spec = RunnerSpec.of(ENGINE, arguments)
+        if client is not None:
+            sweep_with(run, DaskWorkers(spec, client), progress, shard=part)
+        elif workers == 1:
+            here: Executor = InProcess(local)
+            sweep_with(run, here, progress, shard=part)
+        else:
+            with LocalWorkers(spec, workers) as pool:
+                sweep_with(run, pool, progress, shard=part)
+        return table(run)
+
+
+@contextmanager
+def _directory(out: str | Path | None) -> Iterator[Path]:
+    if out is not None:
+        yield Path(out)
+    else:
+        with tempfile.TemporaryDirectory(prefix="jaxcnn-") as folder:
+            yield Path(folder) / "run"

@@ -1,0 +1,171 @@
+"""Run a study: plan, compute, keep, until every cell has what it needs.
+
+    while something is needed:  next_bundle ──► executor ──► run directory
+
+The run directory is the only state. An interrupted sweep goes on where it stopped; two sweeps
+on one directory are safe, and take in each other's units.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.study.goals import Goals, Standing
+from jaxcnn.study.run_directory import RunDirectory
+from jaxcnn.study.schedule import WHOLE, Pace, Shard, next_bundle
+from jaxcnn.study.study import Study
+from jaxcnn.study.unit import Provenance, Runner, Task, UnitResult
+
+
+class Bundle(NamedTuple):
+    """Finished tasks: what they were, their results, what computed them, and the time taken."""
+
+    tasks: Sequence[Task]
+    results: Sequence[UnitResult]
+    provenance: Provenance
+    seconds: float
+
+
+class Executor(Protocol):
+    """Where bundles are computed.
+
+    Attributes:
+        workers: how many bundles it computes at once.
+        depth: how many it should be given at once, so that no worker waits.
+    """
+
+    workers: int
+    depth: int
+
+    def submit(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> None:
+        """Begin a bundle; `cells[i]` is the cell of `tasks[i]`."""
+        ...
+
+    def finished(self) -> Bundle:
+        """Wait for a bundle that was submitted, whichever is done first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SweepProgress:
+    """How far a sweep is.
+
+    Attributes:
+        cells_done: cells that need nothing more.
+        cells: all cells.
+        restarts: restarts counted.
+        needed: restarts needed before the next look at every open cell.
+    """
+
+    cells_done: int
+    cells: int
+    restarts: int
+    needed: int
+
+
+Progress = Callable[[SweepProgress], None]
+
+
+class InProcess:
+    """An executor that computes in this process when asked for the result."""
+
+    workers = 1
+    depth = 1
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._waiting: list[tuple[Sequence[Cell], Sequence[Task]]] = []
+
+    def submit(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> None:
+        """Keep a bundle for `finished`."""
+        self._waiting.append((cells, tasks))
+
+    def finished(self) -> Bundle:
+        """Compute the oldest bundle."""
+        cells, tasks = self._waiting.pop(0)
+        began = time.perf_counter()
+        results = self._runner(cells, tasks)
+        return Bundle(tasks, results, self._runner.provenance, time.perf_counter() - began)
+
+
+def sweep_in_process(
+    study: Study,
+    directory: str | Path,
+    runner: Runner,
+    progress: Progress | None = None,
+    *,
+    shard: Shard = WHOLE,
+) -> RunDirectory:
+    """Run a study here, beginning or resuming a run directory.
+
+    Args:
+        study: what to run.
+        directory: where results are kept.
+        runner: the engine.
+        progress: called after each bundle.
+        shard: the part of the study to compute.
+
+    Raises:
+        RunError: if the directory holds something else, contradicts itself or cannot be written.
+    """
+    run = RunDirectory.create_or_open(directory, study)
+    sweep_with(run, InProcess(runner), progress, shard=shard)
+    return run
+
+
+def sweep_with(
+    run: RunDirectory,
+    executor: Executor,
+    progress: Progress | None = None,
+    *,
+    shard: Shard = WHOLE,
+    pace: Pace | None = None,
+) -> None:
+    """Compute what a run still needs, on any executor.
+
+    Raises:
+        RunError: if units contradict each other or cannot be written; what is done is kept.
+    """
+    study, goals, pace = run.study, Goals(run.study), pace or Pace()
+    busy: list[Sequence[Task]] = []
+    while True:
+        run.refresh()
+        goals.update(run)
+        if progress is not None:
+            progress(_progress(run, goals))
+        while len(busy) < executor.depth:
+            tasks = next_bundle(
+                run,
+                goals,
+                pace,
+                busy=[task for tasks in busy for task in tasks],
+                workers=executor.workers,
+                shard=shard,
+            )
+            if not tasks:
+                break
+            busy.append(tasks)
+            executor.submit([study.cells[task.cell] for task in tasks], tasks)
+        if not busy:
+            return
+        bundle = executor.finished()
+        busy.remove(bundle.tasks)
+        run.append(bundle.results, bundle.provenance)
+        pace.observe(bundle.results, bundle.seconds)
+
+
+def _progress(run: RunDirectory, goals: Goals) -> SweepProgress:
+    closed = run.closed()
+    return SweepProgress(
+        cells_done=int(np.count_nonzero(goals.standing != Standing.OPEN)),
+        cells=len(run.study),
+        restarts=int(closed.sum()),
+        needed=int(np.maximum(goals.target, closed).sum()),
+    )

@@ -1,0 +1,64 @@
+"""The table of a run: a row for each cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxcnn.base.interval import clopper_pearson_many
+from jaxcnn.base.outcome import FINAL, Outcome
+from jaxcnn.base.sequence import confidence_sequence
+from jaxcnn.study.goals import Goals, Standing
+from jaxcnn.study.run_directory import RunDirectory
+
+_WORDS = [standing.name.lower() for standing in Standing]
+
+
+def table(run: RunDirectory) -> pd.DataFrame:
+    """What a run has found so far.
+
+    Returns:
+        A row for each cell: the keys that vary, `restarts` counted, their outcomes by name,
+        `p_global` with `low` and `high` at the study's confidence (undecided runs count
+        against the lower end and for the upper one; by a confidence sequence if the study
+        stops at a decision), `half_width`, `mean_steps` and `max_steps` of decided runs,
+        `standing` (a `Standing` word) and `complete`, the share of the restarts needed next.
+
+    Raises:
+        RunError: if units contradict each other, naming them.
+    """
+    goals = Goals(run.study)
+    goals.update(run)
+    n, tally = run.closed(), run.tally()
+    successes, hidden = (tally[:, FINAL.index(o)] for o in (Outcome.GLOBAL, Outcome.UNDECIDED))
+    interval = confidence_sequence if run.study.decision else clopper_pearson_many
+    low, _ = interval(successes, n, run.study.confidence)
+    _, high = interval(successes + hidden, n, run.study.confidence)
+    columns: dict[str, Any] = {name: [] for names in run.study.cells.axes for name in names}
+    for cell in range(len(run.study)):
+        for name, value in run.study.cells.values(cell).items():
+            columns[name].append(value)
+    columns["restarts"] = n
+    for place, outcome in enumerate(FINAL):
+        columns[outcome.name.lower()] = tally[:, place]
+    columns["p_global"] = np.divide(successes, n, out=np.full(n.size, np.nan), where=n > 0)
+    columns |= {"low": low, "high": high, "half_width": 0.5 * (high - low)}
+    columns |= _steps(run)
+    columns["standing"] = [_WORDS[value] for value in goals.standing.tolist()]
+    columns["complete"] = np.minimum(n / np.maximum(goals.target, 1), 1.0)
+    columns["complete"][goals.standing != Standing.OPEN] = 1.0
+    return pd.DataFrame(columns)
+
+
+def _steps(run: RunDirectory) -> dict[str, Any]:
+    means, most = np.full(len(run.study), np.nan), np.zeros(len(run.study), dtype=np.int64)
+    for cell in range(len(run.study)):
+        by_outcome = run.prefix(cell).steps.by_outcome
+        decided = [steps for outcome, steps in by_outcome.items() if outcome != Outcome.UNDECIDED]
+        restarts = sum(steps.restarts for steps in decided)
+        if restarts:
+            means[cell] = sum(steps.total for steps in decided) / restarts
+            most[cell] = max(steps.most for steps in decided)
+    return {"mean_steps": means, "max_steps": most}

@@ -1,0 +1,1 @@
+"""For people: the command line, figures, the report. Only this room prints and draws."""

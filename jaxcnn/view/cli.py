@@ -1,0 +1,399 @@
+"""The command line `jaxcnn`: a thin shell over the package.
+
+Commands are declared here and done in `view/commands/`, which is imported only when a command
+runs, so that `--help` does not wait for JAX. Anything wrong with the input ends in one line on
+standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from jaxcnn import __version__
+from jaxcnn.base.errors import InputError, JaxcnnError
+from jaxcnn.view.options import (
+    TEACHER,
+    Confidence,
+    Engine,
+    Json,
+    Out,
+    Restarts,
+    Seed,
+    Words,
+    real_number,
+    whole_number,
+    with_cell_options,
+)
+
+INTERRUPTED = 130
+WRONG = 2
+
+_DOES = {
+    "table1": "jaxcnn.view.commands.table1",
+    "estimate": "jaxcnn.view.commands.estimate",
+    "exact": "jaxcnn.view.commands.exact",
+    "trajectory": "jaxcnn.view.commands.trajectory",
+    "landscape": "jaxcnn.view.commands.landscape",
+    "basin": "jaxcnn.view.commands.basin",
+    "sweep": "jaxcnn.view.commands.sweep",
+    "show": "jaxcnn.view.commands.show",
+    "merge": "jaxcnn.view.commands.merge",
+    "export": "jaxcnn.view.commands.export",
+    "verify": "jaxcnn.view.commands.verify",
+    "compare": "jaxcnn.view.commands.compare",
+    "plot": "jaxcnn.view.commands.plot",
+    "report": "jaxcnn.view.commands.report",
+}
+"""Where each command is done: `run` of that module."""
+
+app = typer.Typer(
+    name="jaxcnn",
+    help="With what probability does gradient descent reach the global minimum?",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_ONE, _MANY = "One question", "Studies"
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="run directory", show_default=False)]
+
+
+def _do(command: str, *args: Any, **options: Any) -> None:
+    importlib.import_module(_DOES[command]).run(*args, **options)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"jaxcnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(rich_help_panel=_ONE)
+def table1(
+    restarts: Restarts = 5000,
+    teacher_norm: Annotated[
+        float, typer.Option(parser=real_number, metavar="FLOAT", help="|w*| |a*|; not in the paper")
+    ] = 0.55,
+    step_size: Annotated[
+        float, typer.Option(parser=real_number, metavar="FLOAT", help="step size eta")
+    ] = 0.05,
+    seed: Seed = 0,
+    confidence: Confidence = 0.95,
+    engine: Engine = "auto",
+    exact: Annotated[bool, typer.Option(help="add the exact probabilities")] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="write a CSV and a figure there")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Table 1 of Du et al. (2018) beside the paper's numbers, with intervals."""
+    _do(
+        "table1",
+        restarts=restarts,
+        teacher_norm=teacher_norm,
+        step_size=step_size,
+        seed=seed,
+        confidence=confidence,
+        engine=engine,
+        exact=exact,
+        out=out,
+        json=json,
+    )
+
+
+@app.command(rich_help_panel=_ONE)
+@with_cell_options()
+def estimate(
+    cell: Words,
+    restarts: Restarts = 5000,
+    seed: Seed = 0,
+    confidence: Confidence = 0.95,
+    engine: Engine = "auto",
+    json: Json = False,
+) -> None:
+    """Success probability of one cell by Monte Carlo, with an honest interval."""
+    _do(
+        "estimate",
+        cell,
+        restarts=restarts,
+        seed=seed,
+        confidence=confidence,
+        engine=engine,
+        json=json,
+    )
+
+
+@app.command(rich_help_panel=_ONE)
+@with_cell_options()
+def exact(
+    cell: Words,
+    tolerance: Annotated[
+        float, typer.Option(parser=real_number, metavar="FLOAT", help="absolute error asked for")
+    ] = 1e-10,
+    json: Json = False,
+) -> None:
+    """Exact success probability of one cell, by quadrature over the basin boundary."""
+    _do("exact", cell, tolerance=tolerance, json=json)
+
+
+@app.command(rich_help_panel=_ONE)
+@with_cell_options()
+def trajectory(
+    cell: Words,
+    seed: Seed = 0,
+    restart: Annotated[
+        int, typer.Option(parser=whole_number, metavar="INTEGER", help="index of the restart")
+    ] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="INTEGER", help="length; default: to the end"),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="INTEGER", help="steps between two rows"),
+    ] = None,
+    sharpness: Annotated[
+        bool, typer.Option("--sharpness", help="add the largest Hessian eigenvalue")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.csv|.png", help="file to write")
+    ] = None,
+) -> None:
+    """One run step by step: loss, angle, a, and the two phases in it."""
+    _do(
+        "trajectory",
+        cell,
+        seed=seed,
+        restart=restart,
+        steps=steps,
+        every=every,
+        sharpness=sharpness,
+        out=out,
+    )
+
+
+@app.command(rich_help_panel=_ONE)
+@with_cell_options(TEACHER)
+def landscape(cell: Words, out: Out = None, json: Json = False) -> None:
+    """Critical points of the loss: where they are, what attracts and what does not."""
+    _do("landscape", cell, out=out, json=json)
+
+
+@app.command(rich_help_panel=_ONE)
+@with_cell_options()
+def basin(
+    cell: Words,
+    seed: Seed = 0,
+    runs: Annotated[
+        int, typer.Option(parser=whole_number, metavar="INTEGER", help="sample trajectories")
+    ] = 8,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="figure to write (.png, .pdf, .svg)")
+    ] = Path("basin.png"),
+) -> None:
+    """Map of the basins in (angle, a'a*), with separatrix, edge state and sample runs."""
+    _do("basin", cell, seed=seed, runs=runs, out=out)
+
+
+@app.command(rich_help_panel=_MANY)
+def sweep(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="study file")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="run directory")],
+    workers: Annotated[
+        int, typer.Option(parser=whole_number, metavar="INTEGER", help="local processes")
+    ] = 1,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="compute the i-th of n parts, i from 0")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="address of a Dask scheduler")
+    ] = None,
+) -> None:
+    """Run a study; the same command again resumes or extends it."""
+    _do("sweep", study, out=out, workers=workers, shard=shard, dask=dask)
+
+
+@app.command(rich_help_panel=_MANY)
+def show(
+    run: Run,
+    exact: Annotated[bool, typer.Option("--exact", help="add the exact probabilities")] = False,
+    json: Json = False,
+) -> None:
+    """Table of a run, with intervals and completeness."""
+    _do("show", run, exact=exact, json=json)
+
+
+@app.command(rich_help_panel=_MANY)
+def merge(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run directories")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="new run directory")],
+) -> None:
+    """Merge runs of one study into a new run directory."""
+    _do("merge", runs, out=out)
+
+
+@app.command(rich_help_panel=_MANY)
+def export(
+    run: Run,
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet|.csv", help="file to write")],
+) -> None:
+    """Write the table of a run to a file."""
+    _do("export", run, file)
+
+
+@app.command(rich_help_panel=_MANY)
+def verify(
+    run: Run,
+    fraction: Annotated[
+        float, typer.Option(parser=real_number, metavar="FLOAT", help="share of the units")
+    ] = 0.01,
+    seed: Annotated[
+        int, typer.Option(parser=whole_number, metavar="INTEGER", help="which units are taken")
+    ] = 0,
+) -> None:
+    """Compute random units again and compare every restart."""
+    _do("verify", run, fraction=fraction, seed=seed)
+
+
+@app.command(rich_help_panel=_MANY)
+def compare(
+    run: Run,
+    along: Annotated[str, typer.Option(metavar="KEY", help="key that varies")],
+    json: Json = False,
+) -> None:
+    """Differences along a key, with paired intervals."""
+    _do("compare", run, along=along, json=json)
+
+
+@app.command(rich_help_panel=_MANY)
+def plot(
+    run: Run,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="figure to write")],
+    x: Annotated[
+        str | None, typer.Option(metavar="KEY", help="key on the horizontal axis")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="a line, or a row of a heat map, for each")
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="[lines|heat|restarts|width]",
+            help="success as lines or heat map, restarts needed, interval width",
+            autocompletion=lambda: ["lines", "heat", "restarts", "width"],
+        ),
+    ] = "lines",
+    exact: Annotated[bool, typer.Option("--exact", help="add the exact probabilities")] = False,
+) -> None:
+    """Figure of a run: success probability over a key."""
+    _do("plot", run, out=out, x=x, by=by, kind=kind, exact=exact)
+
+
+@app.command(rich_help_panel=_MANY)
+def report(
+    run: Run,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="file to write")] = Path(
+        "report.html"
+    ),
+    exact: Annotated[bool, typer.Option(help="add the exact probabilities")] = True,
+) -> None:
+    """One self-contained HTML page of a run."""
+    _do("report", run, out=out, exact=exact)
+
+
+def main() -> None:
+    """Run the command line on `sys.argv`, and exit."""
+    command = typer.main.get_command(app)
+    if "_JAXCNN_COMPLETE" in os.environ:
+        command()
+    status = 0
+    try:
+        with command.make_context("jaxcnn", sys.argv[1:]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _interrupted()
+    except BrokenPipeError:
+        # The reader has gone. The interpreter would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 1
+    except typer.Exit as end:
+        status = end.exit_code
+    except JaxcnnError as error:
+        status = _refuse(_with_option(error, command))
+    except (OSError, MemoryError) as error:
+        status = _refuse(_one_line(str(error) or type(error).__name__))
+    except Exception as error:  # a line and never a traceback, whatever went wrong
+        status = _usage(error)
+    sys.exit(status)
+
+
+def _usage(error: Exception) -> int:
+    """The line for a usage error of the command-line library, or for a defect of ours."""
+    message = getattr(error, "format_message", None)
+    if message is None:
+        if os.environ.get("JAXCNN_TRACEBACK"):
+            raise error
+        name = type(error).__name__
+        _refuse(f"defect: {name}: {_one_line(str(error))} (JAXCNN_TRACEBACK=1 shows where)")
+        return 1
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message())
+        return 0
+    parameter = getattr(error, "param", None)
+    name = max(getattr(parameter, "opts", None) or [""], key=len)
+    if parameter is not None and getattr(parameter, "param_type_name", "") == "argument":
+        name = parameter.make_metavar(error.ctx) if hasattr(error, "ctx") else name
+    if type(error).__name__ == "MissingParameter":
+        return _refuse(f"{name}: must be given; `jaxcnn {_of(error)}--help` lists the options")
+    text = getattr(error, "message", "") or message()
+    return _refuse(f"{name} {text}" if text.startswith("= ") else _one_line(message()))
+
+
+def _of(error: Exception) -> str:
+    name = getattr(getattr(error, "ctx", None), "info_name", None)
+    return "" if name in (None, "jaxcnn") else f"{name} "
+
+
+def _with_option(error: JaxcnnError, command: Any) -> str:
+    """The error's line, with the option's own name for a Python argument."""
+    line = _one_line(str(error))
+    if isinstance(error, InputError):
+        option = "--" + error.argument.replace("_", "-")
+        asked = next((word for word in sys.argv[1:] if word in command.commands), None)
+        parameters = command.commands[asked].params if asked else []
+        if any(option in parameter.opts for parameter in parameters):
+            return line.replace(error.argument, option, 1)
+    return line
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _refuse(line: str) -> int:
+    print(f"jaxcnn: {line}", file=sys.stderr)
+    return WRONG
+
+
+def _interrupted() -> NoReturn:
+    """End at once: the engine's threads would first finish their launches."""
+    sys.stderr.write("jaxcnn: interrupted\n")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)

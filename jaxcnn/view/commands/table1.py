@@ -1,0 +1,71 @@
+"""`jaxcnn table1`: the paper's Table 1 beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from jaxcnn.base.errors import InputError
+from jaxcnn.study.paper import FLAG, Table1, table1
+from jaxcnn.view.figures.canvas import save
+from jaxcnn.view.figures.table1 import table1_figure
+from jaxcnn.view.progress import watched
+from jaxcnn.view.terminal import print_json, print_table, print_text, probability
+
+
+def run(*, out: Path | None, json: bool, **options: Any) -> None:
+    """Compute, print, and write to a directory if one is given."""
+    folder = None if out is None else _directory(out)
+    with watched("table 1") as watcher:
+        result = table1(progress=watcher, **options)
+    if json:
+        print_json(result.as_dict())
+    else:
+        _print(result)
+    if folder is not None:
+        result.cells.to_csv(folder / "table1.csv", index=False)
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+        table1_figure(result, figure.subplots())
+        save(figure, folder / "table1.png")
+        save(figure, folder / "table1.pdf")
+        if not json:
+            print_text(f"written: {folder}/table1.csv, table1.png, table1.pdf")
+
+
+def _directory(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("out", str(path), error.strerror or "cannot be made") from None
+    return path
+
+
+def _print(result: Table1) -> None:
+    with_exact = bool(result.cells["exact"].notna().any())
+    head = ["k", "ratio", "P(global)", "interval", "paper", "diff/se"]
+    head[4:4] = ["exact"] if with_exact else []
+    head += ["paper-exact/se"] if with_exact else []
+    head += ["undecided"] if result.cells["undecided"].any() else []
+    rows = []
+    for row in result.cells.itertuples():
+        texts = [
+            str(row.k) if row.ratio == 0 else "",
+            str(row.ratio),
+            probability(row.p_global),
+            f"{probability(row.low)}-{probability(row.high)}",
+            f"{row.paper:.2f}",
+            f"{row.difference:+.1f}" if row.difference else "0",
+        ]
+        texts[4:4] = [probability(row.exact, 5)] if with_exact else []
+        if with_exact:
+            off = row.paper_off
+            mark = " *" if abs(off) > FLAG else "  "
+            texts.append(("-" if off != off else f"{off:+.1f}" if off else "0") + mark)
+        texts += [str(row.undecided)] if "undecided" in head else []
+        rows.append(texts)
+    print_table(head, rows)
+    print_text(str(result))
+    for note in result.notes():
+        print_text(f"* {note}" if "off the exact" in note else f"  {note}")

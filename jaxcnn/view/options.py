@@ -1,0 +1,178 @@
+"""The options of the command line, made from the declared fields of `Cell`.
+
+A value is checked where it is declared: numbers are only parsed here, and ranges, words and
+combinations are refused by `Cell`, in the same words as in Python and in a study file.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jaxcnn.base.cell import cell_options
+
+Words = dict[str, Any]
+"""Cell options that were given, by field name."""
+
+_PANELS = {
+    "k": "Teacher",
+    "init": "Start",
+    "step_size": "Dynamics",
+    "samples": "Finite samples",
+    "noise_filter": "Perturbed descent",
+    "teacher_angle": "Shortcut and straight-through",
+    "angle_tolerance": "Outcome where nothing is proved",
+}
+"""The first field of each panel of the help."""
+
+TEACHER = ("k", "ratio", "p", "teacher_norm", "activation", "slope")
+
+
+def number(text: str) -> int | float:
+    """A number as typed; whole if it is written as one, or as 1e6.
+
+    Raises:
+        typer.BadParameter: for anything else.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"= {text!r}: must be a number") from None
+    return int(value) if value.is_integer() else value
+
+
+def whole_number(text: str) -> int:
+    """A whole number as typed; 1e6 is one.
+
+    Raises:
+        typer.BadParameter: for anything else.
+    """
+    try:
+        value = number(text)
+    except typer.BadParameter:
+        raise typer.BadParameter(f"= {text!r}: must be a whole number") from None
+    if not isinstance(value, int):
+        raise typer.BadParameter(f"= {text!r}: must be a whole number")
+    return value
+
+
+def real_number(text: str) -> float:
+    """A number as typed, as a float.
+
+    Raises:
+        typer.BadParameter: for anything else.
+    """
+    return float(number(text))
+
+
+def _word(text: str) -> str:
+    return text
+
+
+Whole = Annotated[int, typer.Option(parser=whole_number, metavar="INTEGER")]
+Restarts = Annotated[
+    int, typer.Option(parser=whole_number, metavar="INTEGER", help="number of random starts")
+]
+Seed = Annotated[
+    int, typer.Option(parser=whole_number, metavar="INTEGER", help="seed of all random numbers")
+]
+Confidence = Annotated[
+    float, typer.Option(parser=real_number, metavar="FLOAT", help="level of the intervals")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="[auto|full|reduced]",
+        help="full state, four scalars, or the cheaper one that is exact",
+        autocompletion=lambda: ["auto", "full", "reduced"],
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+Out = Annotated[Path | None, typer.Option("--out", help="file to write")]
+
+
+def with_cell_options(
+    only: tuple[str, ...] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a cell in place of its first parameter, `cell`.
+
+    Args:
+        only: the fields to take; all of them if not given.
+    """
+    taken = [f for f in cell_options() if only is None or f.name in only]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *rest = inspect.signature(command).parameters.values()
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in rest]
+        mine = _parameters(taken)
+
+        @wraps(command)
+        def call(**given: Any) -> None:
+            names = {parameter.name for parameter in mine}
+            words = {name: given.pop(name) for name in names & given.keys()}
+            command({name: value for name, value in words.items() if value is not None}, **given)
+
+        call.__signature__ = inspect.Signature([*mine, *own])  # type: ignore[attr-defined]
+        notes = {parameter.name: parameter.annotation for parameter in (*mine, *own)}
+        call.__annotations__ = notes | {"return": None}
+        return call
+
+    return decorate
+
+
+def _parameters(taken: list[Field[Any]]) -> list[inspect.Parameter]:
+    parameters, panel = [], ""
+    for f in cell_options():
+        panel = _PANELS.get(f.name, panel)
+        if f not in taken:
+            continue
+        required = f.default is MISSING
+        kind, rule = str(f.type), f.metadata
+        parse: Callable[[str], Any] = _word
+        metavar = f"[{'|'.join(rule['choices'])}]" if rule["choices"] else "TEXT"
+        if not kind.startswith("str"):
+            # Whether a number must be whole is for the field to say, in its own words.
+            parse, metavar = number, "INTEGER" if kind.startswith("int") else "FLOAT"
+        shown = False if required or f.default is None else f"{f.default:g}" if isinstance(
+            f.default, float
+        ) else str(f.default)
+        words = list(rule["choices"] or ())
+        option = typer.Option(
+            "--" + f.name.replace("_", "-"),
+            parser=parse,
+            metavar=metavar,
+            help=rule["help"],
+            show_default=shown,
+            rich_help_panel=panel,
+            autocompletion=_completion(words) if words else None,
+        )
+        parameters.append(
+            inspect.Parameter(
+                f.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if required else None,
+                annotation=Annotated[_Given if required else _Given | None, option],
+            )
+        )
+    return parameters
+
+
+def _completion(words: list[str]) -> Callable[[], list[str]]:
+    def complete() -> list[str]:
+        return words
+
+    return complete
+
+
+class _Given:
+    """Stands for the type of a parsed value; the parser decides it."""

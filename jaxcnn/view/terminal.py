@@ -1,0 +1,89 @@
+"""Text for a terminal of 80 columns, and plain lines where nobody is looking."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 80
+
+
+def probability(value: float, digits: int = 4) -> str:
+    """A probability, or a dash where there is none."""
+    return "-" if not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def short(value: Any) -> str:
+    """A value of a key as a table shows it."""
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.6g}"
+    return "-" if value is None else str(value)
+
+
+def print_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int] = ()
+) -> None:
+    """Print a table: ruled on a terminal, plain lines elsewhere.
+
+    Args:
+        head: column names.
+        rows: cells as text.
+        words: columns that hold words, set left; the others are numbers, set right.
+    """
+    if not sys.stdout.isatty():
+        print("\n".join(plain_lines(head, rows, words)))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for place, name in enumerate(head):
+        table.add_column(
+            name, justify="left" if place in words else "right", no_wrap=place not in words
+        )
+    for row in rows:
+        table.add_row(*row)
+    Console(width=min(WIDTH, Console().width)).print(table)
+
+
+def plain_lines(
+    head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()
+) -> list[str]:
+    """The table as aligned lines without ornament."""
+    widths = [max(len(text) for text in column) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, *rows):
+        texts = [
+            text.ljust(width) if place in words else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(texts).rstrip())
+    return lines
+
+
+def print_text(text: str) -> None:
+    """Print a paragraph, wrapped at 80 columns on a terminal; its brackets are no markup."""
+    if sys.stdout.isatty():
+        console = Console(width=min(WIDTH, Console().width))
+        console.print(text, markup=False, highlight=False)
+    else:
+        print(text)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document and nothing else; what is not finite becomes null."""
+    print(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,138 @@
+"""The same arithmetic at every width: states agree to the last bit."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine.dynamics import Dynamics
+from jaxcnn.engine.lanes import LaneSettings, Work, _Program, lane_steps, stage_widths
+from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.address import block_key, root_key
+from jaxcnn.study.build import build
+
+STEPS = 4000
+
+
+def states(built, widths):
+    """The state of lanes 0, 1, … after `STEPS` steps, computed at each width."""
+    with jax.enable_x64(built.x64):
+        work = Work(
+            params=jax.tree.map(lambda x: jnp.asarray(x)[None], built.params),
+            roots=block_key(root_key(3), 0)[None],
+            low=jnp.zeros(1, jnp.uint32),
+            ends=jnp.full(1, max(widths), jnp.int32),
+            max_steps=jnp.full(1, 10**9, jnp.int32),
+        )
+
+        def program(work, width):
+            settings = built.settings._replace(width=width, tasks=1)
+            return _Program(built.family, work, settings)
+
+        pool = jax.jit(lambda w: program(w, max(widths)).draw(jnp.int32(0)))(work)
+        for width in widths:
+
+            def advance(work, lanes, width=width):
+                body = lambda i, lanes: program(work, width).advance(lanes, i)  # noqa: E731
+                return lax.fori_loop(0, STEPS // built.settings.check_every, body, lanes)
+
+            lanes = jax.tree.map(lambda x, width=width: x[..., :width], pool)
+            yield width, jax.tree.map(np.asarray, jax.jit(advance)(work, lanes).state)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "k", "widths"),
+    [
+        ("reduced", "float32", 25, (4096, 1024, 512, 256, 64, 32, 16)),
+        ("reduced", "float64", 25, (4096, 512, 64, 32)),
+        ("full", "float32", 25, (1024, 256, 128, 32)),
+        ("full", "float64", 6, (512, 64, 32)),
+    ],
+)
+def test_states_agree_to_the_last_bit_at_every_width(engine, dtype, k, widths):
+    """Thousands of steps of the chaos-free map would turn an ulp into many."""
+    cell = Cell(k=k, ratio=4.0, step_size=0.01, teacher_norm=0.6)
+    found = dict(states(build(cell, engine=engine, dtype=dtype), widths))
+    widest = found[max(widths)]
+    for width, matrices in found.items():
+        for narrow, wide in zip(matrices, widest, strict=True):
+            assert np.array_equal(narrow, wide[:, :width])
+
+
+class Fingerprint(NamedTuple):
+    """Another family whose verdict, at a random step, is a byte of its state's bits."""
+
+    inner: Any
+
+    def __call__(self, params: Any) -> Dynamics:
+        inner = self.inner(params)
+
+        def start(key):
+            end = jax.random.randint(jax.random.fold_in(key, 99), (), 1000, 4000, jnp.int32)
+            return inner.start(key), jnp.int32(0), end
+
+        def verdict(state):
+            at, n, end = state
+            bits = [lax.bitcast_convert_type(x, jnp.uint32) for x in at]
+            mixed = bits[0] ^ (bits[1] << 7) ^ (bits[2] << 13) ^ (bits[3] << 19)
+            mixed = (mixed * jnp.uint32(2654435761)) >> 16
+            return jnp.where(n >= end, 6 + (mixed % 200).astype(jnp.int32), 0)
+
+        return Dynamics(
+            start, lambda state: (inner.step(state[0]), state[1] + 1, state[2]), verdict
+        )
+
+
+def test_states_agree_to_the_last_bit_through_the_narrowing_tail():
+    """Float32 lanes end at steps 1000 … 4000 in whatever width the launch has come down to."""
+    built = build(Cell(k=25, ratio=4.0, step_size=0.01, teacher_norm=0.6))
+    found = []
+    for width in (4096, 512, 64):
+        settings = LaneSettings(width=width, tasks=1, capacity=4096)
+        job = Job(built.params, 0, 4096, 10**6)
+        (result,), _ = run(Fingerprint(built.family), [job], seed=1, settings=settings, streams=1)
+        found.append(result)
+    assert len(np.unique(found[0].outcomes)) > 150
+    for other in found[1:]:
+        assert np.array_equal(found[0].outcomes, other.outcomes)
+        assert np.array_equal(found[0].steps, other.steps)
+
+
+def test_lane_steps_add_up_over_the_stages():
+    settings = LaneSettings(width=4096, check_every=8)
+    widths = stage_widths(4096)
+    assert widths[0] == 4096
+    assert list(widths) == sorted(widths, reverse=True)
+    assert stage_widths(8) == (8,)
+    checks = np.arange(1, len(widths) + 1)
+    assert lane_steps(checks, settings) == 8 * sum(
+        n * w for n, w in zip(checks, widths, strict=True)
+    )
+
+
+class Still(NamedTuple):
+    """Moves for 40 steps and then stands still, undecided."""
+
+    name: str = "still"
+
+    def __call__(self, params: Any) -> Dynamics:
+        return Dynamics(
+            start=lambda key: params["zero"],
+            step=lambda x: jnp.minimum(x + 1, 40),
+            verdict=lambda x: jnp.int32(0),
+        )
+
+
+def test_a_lane_that_stands_still_is_given_the_limit_at_once():
+    """10⁹ steps at the limit, a dozen paid for."""
+    settings = LaneSettings(width=32, check_every=8, tasks=1, capacity=64)
+    job = Job({"zero": np.float32(0)}, 0, 20, 10**9 + 3)
+    (result,), account = run(Still(), [job], seed=0, settings=settings)
+    assert (result.outcomes == Outcome.UNDECIDED).all()
+    assert (result.steps == (10**9 + 3) // 8 * 8).all()
+    assert account.lane_steps < 32 * 8 * 12

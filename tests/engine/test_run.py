@@ -1,0 +1,301 @@
+"""Jobs through the engine: known answers, and the same answers however the work is cut."""
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.errors import InputError
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine.address import INDEX_LIMIT, WORD
+from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.engine.run import Job, draw_seconds, run
+from jaxcnn.study.build import build
+from tests.engine.foreign import Clock, DoubleWell, SlowFailure, Walk, keys
+
+ROOT = Path(__file__).parents[2]
+SMALL = LaneSettings(width=64, check_every=4, tasks=4, capacity=1024)
+WELL = {"h": np.float32(0.1)}
+
+
+def well(jobs, settings=SMALL, **more):
+    return run(DoubleWell(), jobs, seed=11, settings=settings, **more)
+
+
+def well_job(first, count, h=0.1, max_steps=10_000):
+    return Job({"h": np.float32(h)}, first, count, max_steps)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    (result,), _ = well([well_job(0, 3000)])
+    return result
+
+
+def test_double_well_has_its_known_answer(reference):
+    """Every restart by the sign of its start; the share within 5σ of ⅔ (false alarm 6·10⁻⁷)."""
+    draw = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, -1.0, 2.0))
+    starts = np.asarray(draw(keys(11, 0, 3000)))
+    expected = np.where(starts > 0, Outcome.GLOBAL, Outcome.SPURIOUS)
+    assert np.array_equal(reference.outcomes, expected)
+    share = np.mean(reference.outcomes == Outcome.GLOBAL)
+    assert abs(share - 2 / 3) < 5 * math.sqrt(2 / 9 / 3000)
+    # Starts beyond the edge are decided before any step.
+    assert np.array_equal(reference.steps == 0, np.abs(starts) > np.float32(0.9))
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_restart_is_the_same_whatever_the_cut_and_the_company(reference, streams):
+    jobs = [well_job(2500, 500), well_job(0, 700, h=0.02), well_job(700, 1800), well_job(0, 700)]
+    results, _ = well(jobs, streams=streams)
+    for job, result in zip(jobs, results, strict=True):
+        if job.params["h"] == np.float32(0.1):
+            span = slice(job.first, job.first + job.count)
+            assert np.array_equal(result.outcomes, reference.outcomes[span])
+            assert np.array_equal(result.steps, reference.steps[span])
+    assert np.array_equal(results[1].outcomes, reference.outcomes[:700])
+
+
+@pytest.mark.parametrize("change", [{"width": 256}, {"capacity": 192}, {"tasks": 1}])
+def test_a_restart_is_the_same_at_another_shape(reference, change):
+    (result,), _ = well([well_job(0, 1500)], SMALL._replace(**change))
+    assert np.array_equal(result.outcomes, reference.outcomes[:1500])
+    assert np.array_equal(result.steps, reference.steps[:1500])
+
+
+def test_shared_parameters_change_nothing(reference):
+    settings = SMALL._replace(shared=True)
+    slow, fast = well([well_job(0, 200, h=0.02), well_job(0, 1500)], settings)[0]
+    assert np.array_equal(fast.steps, reference.steps[:1500])
+    assert slow.steps.sum() > fast.steps[:200].sum()
+
+
+def test_indices_beyond_a_word_are_addresses_of_their_own(reference):
+    first = WORD - 150
+    (across,), _ = well([well_job(first, 300)])
+    starts = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, -1.0, 2.0))
+    expected = np.asarray(starts(keys(11, first, 300))) > 0
+    assert np.array_equal(across.outcomes == Outcome.GLOBAL, expected)
+    # Had the index wrapped, these would be restarts 0 … 149.
+    assert not np.array_equal(across.steps[150:], reference.steps[:150])
+    (last,), _ = well([well_job(INDEX_LIMIT - 5, 5)])
+    assert np.isin(last.outcomes, (Outcome.GLOBAL, Outcome.SPURIOUS)).all()
+
+
+@pytest.mark.parametrize("job", [well_job(-1, 2), well_job(0, -1), well_job(INDEX_LIMIT - 1, 2)])
+def test_indices_out_of_range_are_refused(job):
+    with pytest.raises(InputError, match="restarts"):
+        well([job])
+
+
+def test_no_restarts_is_no_work():
+    (empty, some), account = well([well_job(0, 0), well_job(0, 3)])
+    assert empty.outcomes.shape == (0,)
+    assert some.outcomes.shape == (3,)
+    assert account.utilisation > 0
+    assert well([well_job(0, 0)])[1].utilisation == 1.0
+
+
+def test_other_seeds_are_other_restarts(reference):
+    (other,), _ = run(DoubleWell(), [well_job(0, 300)], seed=11 + 2**32, settings=SMALL)
+    assert not np.array_equal(other.outcomes, reference.outcomes[:300])
+
+
+def test_not_a_number_is_divergence():
+    """h = 50 throws every undecided start to infinity within a dozen steps."""
+    (result,), _ = well([well_job(0, 300, h=50.0)])
+    assert set(np.unique(result.outcomes)) <= {
+        Outcome.GLOBAL, Outcome.SPURIOUS, Outcome.DIVERGED,
+    }  # fmt: skip
+    assert np.sum(result.outcomes == Outcome.DIVERGED) == 0 or result.steps.max() < 100
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_the_step_limit_to_the_step(every):
+    """A run takes no step beyond its limit; a verdict within it counts, one beyond does not."""
+    cases = [(t, limit) for t in (0, 1, 3, 4, 5, 9) for limit in (1, 3, 4, 5, 8, 9, 12)]
+    settings = SMALL._replace(check_every=every, tasks=64)
+    jobs = [Job({"target": np.int32(t)}, 0, 1, limit) for t, limit in cases]
+    results, account = run(Clock(), jobs, seed=0, settings=settings)
+    for (target, limit), result in zip(cases, results, strict=True):
+        seen = -(-target // every) * every
+        decided = seen <= limit
+        assert result.outcomes[0] == (Outcome.GLOBAL if decided else Outcome.UNDECIDED)
+        assert result.steps[0] == (seen if decided else limit // every * every)
+    assert account.useful_steps == sum(-(-t // every) * every for t, m in cases if -(-t // every) * every <= m)
+
+
+def test_the_largest_step_limit_does_not_overflow():
+    (result,), _ = run(
+        Clock(), [Job({"target": np.int32(9)}, 0, 5, 2**31 - 1)], seed=0, settings=SMALL
+    )
+    assert np.array_equal(result.steps, [12] * 5)
+
+
+def test_slow_failures_are_counted_like_fast_successes():
+    """A closed prefix of indices holds every restart: no length bias, restart by restart."""
+    (result,), account = run(
+        SlowFailure(), [Job({"p": np.float32(0.3)}, 0, 700, 10_000)], seed=5, settings=SMALL
+    )
+    heads = np.asarray(jax.vmap(lambda key: jax.random.bernoulli(key, jnp.float32(0.3)))(keys(5, 0, 700)))
+    assert np.array_equal(result.outcomes, np.where(heads, Outcome.GLOBAL, Outcome.SPURIOUS))
+    assert np.array_equal(result.steps, np.where(heads, 8, 4000))
+    assert account.useful_steps == np.sum(np.where(heads, 8, 4000))
+    assert account.lane_steps >= account.useful_steps
+
+
+def test_keys_travel_with_the_lanes():
+    """Each walk, step for step, as a plain loop over one restart takes it."""
+    (result,), _ = run(
+        Walk(), [Job({"size": np.float32(0.5)}, 0, 150, 4000)], seed=2, settings=SMALL
+    )
+    dynamics = Walk()({"size": jnp.float32(0.5)})
+    step, verdict = jax.jit(dynamics.step), jax.jit(dynamics.verdict)
+    for index in (0, 77, 149):
+        state, code = dynamics.start(keys(2, index, 1)[0]), 0
+        while code == 0:
+            for _ in range(4):
+                state = step(state)
+            code = int(verdict(state))
+        assert code == result.outcomes[index]
+        assert int(state[2]) == result.steps[index]
+
+
+def test_progress_ends_at_the_total():
+    seen = []
+    well([well_job(0, 2500)], streams=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (2500, 2500)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_two_families_with_equal_fields_are_two_programs():
+    """Families are told apart by their type, though two named tuples compare equal without it."""
+    (clock,), _ = run(
+        Clock("same"), [Job({"target": np.int32(0)}, 0, 9, 10)], seed=0, settings=SMALL
+    )
+
+    class Never(Clock):
+        def __call__(self, params):
+            return Clock.__call__(self, params)._replace(verdict=lambda n: jnp.int32(0))
+
+    (never,), _ = run(
+        Never("same"), [Job({"target": np.int32(0)}, 0, 9, 10)], seed=0, settings=SMALL
+    )
+    assert (clock.outcomes == Outcome.GLOBAL).all()
+    assert (never.outcomes == Outcome.UNDECIDED).all()
+
+
+def test_drawing_is_timed():
+    assert 0 < draw_seconds(DoubleWell(), well_job(0, 64), seed=0, settings=SMALL) < 1
+
+
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _, **more: COMPILED.append(str(more.get("fun_name")))
+    if event == "/jax/core/compile/backend_compile_duration"
+    else None
+)
+
+
+def compilations(jobs, built, settings):
+    COMPILED.clear()
+    run(built.family, jobs, seed=0, settings=settings, streams=1)
+    return sum("launch" in name for name in COMPILED)
+
+
+def test_a_grid_of_cells_costs_one_compilation_on_four_scalars():
+    settings = LaneSettings(width=32, check_every=4, tasks=3, capacity=256)
+    cells = [
+        Cell(k=k, ratio=share * k, teacher_norm=norm, step_size=eta, p=p)
+        for k, eta, p in ((3, 0.5, 2), (25, 0.05, 6), (10**6, 1e-6 * 2, 10**5))
+        for share, norm in ((0.1, 0.5), (0.9, 2.0))
+    ]
+    built = [build(cell, engine="reduced", settings=settings, dtype="float64") for cell in cells]
+    jobs = [Job(b.params, 0, 40, 200) for b in built]
+    COMPILED.clear()
+    results, _ = run(built[0].family, jobs, seed=0, settings=settings, streams=1, x64=True)
+    assert sum("launch" in name for name in COMPILED) == 1
+    assert len({b.family for b in built}) == 1
+    assert all((r.outcomes > 0).all() for r in results)
+
+
+def test_a_grid_of_cells_costs_one_compilation_on_the_full_state():
+    """Padded to 8 patches; and padding changes no outcome."""
+    settings = LaneSettings(width=32, check_every=8, shared=True, capacity=256)
+    cells = [Cell(k=k, ratio=r, p=3, step_size=0.2) for k, r in ((4, 1.0), (6, 1.0), (8, 2.0))]
+    padded = [build(cell, engine="full", settings=settings, patches=8) for cell in cells]
+    jobs = [Job(b.params, 0, 200, 20_000) for b in padded]
+    COMPILED.clear()
+    results, _ = run(padded[0].family, jobs, seed=0, settings=settings, streams=1)
+    assert sum("launch" in name for name in COMPILED) == 1
+    plain = build(cells[1], engine="full", settings=settings)
+    (alone,), _ = run(plain.family, [Job(plain.params, 0, 200, 20_000)], seed=0, settings=settings)
+    # Padding regroups sums, so a step count may move by one check.
+    assert np.array_equal(alone.outcomes, results[1].outcomes)
+    assert np.abs(alone.steps.astype(int) - results[1].steps.astype(int)).max() <= 8
+    keys_ = keys(0, 0, 50)
+    narrow = jax.vmap(plain.family(jax.tree.map(jnp.asarray, plain.params)).start)(keys_).z
+    wide = jax.vmap(padded[1].family(jax.tree.map(jnp.asarray, padded[1].params)).start)(keys_).z
+    np.testing.assert_allclose(wide[:, :9], narrow, rtol=1e-6, atol=1e-7)
+    assert not np.any(wide[:, 9:])
+
+
+def child(program, devices=1):
+    """Run a program in a fresh process; returns its standard output."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=900, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_four_devices_give_the_outcomes_of_one():
+    program = """
+    import hashlib, jax, numpy as np
+    from jaxcnn.engine.run import run
+    from tests.engine.test_run import SMALL, DoubleWell, well_job
+    assert len(jax.local_devices()) == 4
+    (result,), _ = run(DoubleWell(), [well_job(0, 3000)], seed=11, settings=SMALL)
+    print(hashlib.sha256(result.outcomes.tobytes() + result.steps.tobytes()).hexdigest())
+    """
+    (one,), _ = well([well_job(0, 3000)])
+    expected = hashlib.sha256(one.outcomes.tobytes() + one.steps.tobytes()).hexdigest()
+    assert child(program, devices=4).strip() == expected
+
+
+@pytest.mark.heavy
+def test_ten_million_restarts_of_a_cell_fit_in_a_gibibyte():
+    program = """
+    import resource, jaxcnn
+    cell = jaxcnn.Cell(k=25, ratio=4.0, step_size=0.05)
+    print(jaxcnn.estimate(cell, restarts=10**7).restarts)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """
+    restarts, kibibytes = map(int, child(program).split())
+    assert restarts == 10**7
+    assert kibibytes < 2**20
+
+
+@pytest.mark.heavy
+def test_table_1_keeps_the_lanes_busy():
+    """Utilisation over the 36 cells at 10⁵ restarts each."""
+    cells = [
+        Cell(k=k, ratio=r, teacher_norm=0.55, step_size=0.05)
+        for k in (25, 36, 49, 64, 81, 100)
+        for r in (0.0, 1.0, 4.0, 9.0, 16.0, 25.0)
+    ]
+    built = [build(cell) for cell in cells]
+    jobs = [Job(b.params, 0, 100_000, 1_000_000) for b in built]
+    _, account = run(built[0].family, jobs, seed=0, settings=built[0].settings)
+    assert account.utilisation >= 0.8

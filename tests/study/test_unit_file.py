@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pytest
+from fake_runner import HERE, FakeRunner, study
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcnn.base.counts import Counts
+from jaxcnn.study import unit_file
+from jaxcnn.study.step_statistics import StepStatistics
+from jaxcnn.study.unit import Task, UnitResult
+from jaxcnn.study.unit_file import BLOCK, DamagedError
+
+STUDY = study()
+
+
+def results(*tasks):
+    return FakeRunner(undecided=0.1)([STUDY.cells[task.cell] for task in tasks], tasks)
+
+
+def encoded(*tasks):
+    return unit_file.encode(STUDY.id, HERE, results(*tasks))
+
+
+def test_what_is_written_is_read():
+    tasks = (Task(3, 0, 10), Task(0, 100, 257), Task(11, 2**33, 5))
+    content = encoded(*tasks)
+    unit = unit_file.decode(content)
+    assert unit.study == STUDY.id
+    assert unit.provenance == HERE
+    assert unit.name.startswith("0000000-")
+    for record, result in zip(unit.records, results(*tasks), strict=True):
+        assert record.task == result.task
+        assert record.counts == tuple(Counts.of(result.outcomes).as_dict().values())
+        assert record.lane_steps == result.lane_steps
+        line = content[record.offset : record.offset + record.length]
+        found = unit_file.detail(line, record.task)
+        assert np.array_equal(found.outcomes, result.outcomes)
+        assert found.steps == StepStatistics.of(result.outcomes, result.steps)
+        assert found.fits(result)
+
+
+def test_the_format_is_plain_lines_of_json():
+    lines = encoded(Task(3, 0, 10), Task(4, 0, 10)).decode("ascii").splitlines()
+    header, first, second, seal = map(json.loads, lines)
+    assert header == {
+        "format": "jaxcnn units 1", "study": STUDY.id, "provenance": HERE.words(), "records": 2,
+    }  # fmt: skip
+    assert (first["cell"], first["first"], first["count"]) == (3, 0, 10)
+    assert sum(first["counts"].values()) == 10
+    assert second["cell"] == 4
+    assert len(seal["sha256"]) == 64
+
+
+@given(st.integers(0, 3 * BLOCK), st.integers(1, 2 * BLOCK + 5))
+def test_records_end_at_blocks_and_lose_nothing(first, count):
+    outcomes = np.resize(np.array([1, 2, 1, 5], dtype=np.uint8), count)
+    whole = UnitResult(Task(0, first, count), outcomes, np.full(count, 7, np.uint32), 12345, "s")
+    unit = unit_file.decode(unit_file.encode("x", HERE, [whole]))
+    ends = [record.task.end for record in unit.records]
+    assert ends[-1] == first + count
+    assert all(end % BLOCK == 0 for end in ends[:-1])
+    assert [record.task.first for record in unit.records] == [first, *ends[:-1]]
+    assert sum(record.lane_steps for record in unit.records) == 12345
+    assert np.sum([record.counts for record in unit.records]) == count
+
+
+def test_the_name_is_that_of_the_content():
+    assert encoded(Task(5, 0, 10)) == encoded(Task(5, 0, 10))
+    names = {unit_file.decode(encoded(Task(5, 0, n))).name for n in (10, 11, 10)}
+    assert len(names) == 2
+    content = encoded(Task(5, 0, 10))
+    name = unit_file.decode(content).name
+    assert unit_file.is_named(content, name)
+    assert not unit_file.is_named(content.replace(b'"count": 10', b'"count": 11'), name)
+    assert not unit_file.is_named(encoded(Task(5, 0, 11)), name)
+
+
+def test_every_flipped_bit_is_seen():
+    content = encoded(Task(3, 0, 10))
+    for place in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            with pytest.raises(DamagedError):
+                unit_file.decode(bytes(damaged))
+
+
+def test_every_truncation_and_extension_is_seen():
+    content = encoded(Task(3, 0, 10))
+    for end in range(len(content)):
+        with pytest.raises(DamagedError):
+            unit_file.decode(content[:end])
+        with pytest.raises(DamagedError):
+            unit_file.decode(content[end:] + content[: end or 1])
+    for more in (b"\n", b"x", content):
+        with pytest.raises(DamagedError):
+            unit_file.decode(content + more)
+
+
+def sealed(lines):
+    body = "".join(line + "\n" for line in lines).encode()
+    return body + unit_file._seal(body)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, record: header.update(format="jaxcnn units 2"),
+        lambda header, record: header.update(records=2),
+        lambda header, record: header.update(more=2),
+        lambda header, record: header.pop("provenance"),
+        lambda header, record: header["provenance"].update(device=5),
+        lambda header, record: header["provenance"].update(extra="x"),
+        lambda header, record: record.update(cell=-1),
+        lambda header, record: record.update(cell=True),
+        lambda header, record: record.update(first=0.5),
+        lambda header, record: record.update(first=2**50),
+        lambda header, record: record.update(count=0),
+        lambda header, record: record.update(count=11),
+        lambda header, record: record["counts"].update({"global": 7.5}),
+        lambda header, record: record["counts"].update(local=0),
+        lambda header, record: record.update(counts=[10]),
+        lambda header, record: record.update(lane_steps=-1),
+        lambda header, record: record.update(lane_steps=2**70),
+        lambda header, record: record.update(stream=None),
+        lambda header, record: record.pop("outcomes"),
+    ],
+)
+def test_a_right_checksum_does_not_excuse_nonsense(change):
+    lines = encoded(Task(3, 0, 10)).decode().splitlines()
+    header, record = json.loads(lines[0]), json.loads(lines[1])
+    assert unit_file.decode(sealed([json.dumps(header), json.dumps(record)])).records
+    change(header, record)
+    with pytest.raises(DamagedError):
+        unit_file.decode(sealed([json.dumps(header), json.dumps(record)]))
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "null", "[]", "1" * 5000, "NaN", "", "{}", '"x"'])
+def test_sealed_noise_is_refused(line):
+    with pytest.raises(DamagedError):
+        unit_file.decode(sealed([line]))
+    header = encoded(Task(3, 0, 10)).decode().splitlines()[0]
+    with pytest.raises(DamagedError):
+        unit_file.decode(sealed([header, line]))
+
+
+def test_outcomes_that_contradict_their_counts_are_refused():
+    task = Task(3, 0, 10)
+    record = json.loads(encoded(task).splitlines()[1])
+    other = json.loads(encoded(Task(4, 50, 10)).splitlines()[1])
+    short = json.loads(encoded(Task(3, 0, 9)).splitlines()[1])
+    long = json.loads(encoded(Task(3, 0, 11)).splitlines()[1])
+    assert unit_file.detail(json.dumps(record).encode(), task)
+    for outcomes in (other["outcomes"], short["outcomes"], long["outcomes"], "", "!", "AAAA", 5):
+        with pytest.raises(DamagedError):
+            unit_file.detail(json.dumps({**record, "outcomes": outcomes}).encode(), task)
+    with pytest.raises(DamagedError):
+        unit_file.detail(json.dumps(other).encode(), task)
