@@ -20,7 +20,16 @@ Init = Literal["ball", "sphere", "gaussian", "box", "zero"]
 FilterInit = Literal["sphere", "gaussian", "shortcut"]
 Activation = Literal["relu", "leaky_relu", "step", "erf", "sin", "gelu"]
 Optimizer = Literal[
-    "sgd", "momentum", "nesterov", "adam", "rmsprop", "adagrad", "adamw", "lion", "perturbed", "flow"
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adam",
+    "rmsprop",
+    "adagrad",
+    "adamw",
+    "lion",
+    "perturbed",
+    "flow",
 ]
 Estimator = Literal["identity", "relu"]
 Schedule = Literal["constant", "cosine", "exponential"]
@@ -35,7 +44,7 @@ WITH_EPSILON = ("rmsprop", "adagrad", "adam", "adamw")
 
 
 def option(
-    help: str,  # noqa: A002 - the word every command-line library uses
+    help: str,
     default: Any = MISSING,
     *,
     choices: Any = None,
@@ -56,7 +65,14 @@ def option(
         below: value it must stay under.
     """
     words = get_args(choices) if choices is not None else None
-    rule = {"help": help, "choices": words, "low": low, "above": above, "high": high, "below": below}
+    rule = {
+        "help": help,
+        "choices": words,
+        "low": low,
+        "above": above,
+        "high": high,
+        "below": below,
+    }
     return field(default=default, metadata=rule) if default is not MISSING else field(metadata=rule)
 
 
@@ -80,21 +96,33 @@ class Cell:
     # The start.
     init: str = option("start law of a", "ball", choices=Init)
     init_scale: float = option(
-        "times |1'a*|/sqrt(k) (ball, sphere), standard deviation (gaussian), half-width (box)", 1.0, low=0.0
+        "times |1'a*|/sqrt(k) (ball, sphere), standard deviation (gaussian), half-width (box)",
+        1.0,
+        low=0.0,
     )
     filter_init: str = option("start law of v", "sphere", choices=FilterInit)
 
     # The dynamics.
     step_size: float | None = option(
-        "step size eta; default pi/(k+pi-1), that is b = 1/2 (adaptive rules: 0.001 to 0.1)", None, above=0.0
+        "step size eta; default pi/(k+pi-1), that is b = 1/2 (adaptive rules: 0.001 to 0.1)",
+        None,
+        above=0.0,
     )
     filter_step_size: float | None = option("step size for v, if not that of a", None, above=0.0)
     optimizer: str = option("update rule", "sgd", choices=Optimizer)
-    momentum: float | None = option("momentum, or beta1 of adam (optimizer's own default)", None, low=0.0, below=1.0)
-    decay: float | None = option("decay of squares, beta2 of adam (optimizer's own default)", None, low=0.0, below=1.0)
-    epsilon: float | None = option("adam, rmsprop, adagrad: the epsilon (optimizer's own default)", None, above=0.0)
+    momentum: float | None = option(
+        "momentum, or beta1 of adam (optimizer's own default)", None, low=0.0, below=1.0
+    )
+    decay: float | None = option(
+        "decay of squares, beta2 of adam (optimizer's own default)", None, low=0.0, below=1.0
+    )
+    epsilon: float | None = option(
+        "adam, rmsprop, adagrad: the epsilon (optimizer's own default)", None, above=0.0
+    )
     schedule: str = option("step-size schedule", "constant", choices=Schedule)
-    schedule_steps: int | None = option("steps of the schedule: to 0 (cosine), to a tenth (exponential)", None, low=1)
+    schedule_steps: int | None = option(
+        "steps of the schedule: to 0 (cosine), to a tenth (exponential)", None, low=1
+    )
     max_steps: int = option("step limit of a run", 1_000_000, low=1, high=2**31 - 1)
 
     # Finite samples.
@@ -112,19 +140,31 @@ class Cell:
     noise_epochs: int = option("noisy epochs before the noise is off", 5, low=0)
 
     # Shortcut and straight-through estimators.
-    teacher_angle: float | None = option("shortcut: angle of w* to 1/sqrt(p), radians", None, low=0.0, high=math.pi)
-    warmup_steps: int = option("shortcut: steps over which v's step size rises to its value", 0, low=0)
-    estimator: str | None = option("step activation: straight-through estimator", None, choices=Estimator)
+    teacher_angle: float | None = option(
+        "shortcut: angle of w* to 1/sqrt(p), radians", None, low=0.0, high=math.pi
+    )
+    warmup_steps: int = option(
+        "shortcut: steps over which v's step size rises to its value", 0, low=0
+    )
+    estimator: str | None = option(
+        "step activation: straight-through estimator", None, choices=Estimator
+    )
 
     # What counts as an outcome where nothing is proved.
-    angle_tolerance: float = option("angle within which a run has arrived, radians", 0.05, above=0.0)
-    loss_tolerance: float = option("loss, relative to |a*|^2/2, within which a run has arrived", 1e-3, above=0.0)
+    angle_tolerance: float = option(
+        "angle within which a run has arrived, radians", 0.05, above=0.0
+    )
+    loss_tolerance: float = option(
+        "loss, relative to |a*|^2/2, within which a run has arrived", 1e-3, above=0.0
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
         if self.ratio > self.k:
-            raise InputError("ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz")
+            raise InputError(
+                "ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz"
+            )
         if self.step_size is None:
             object.__setattr__(self, "step_size", default_step_size(self.k, self.optimizer))
         if self.batch is not None and self.samples is not None and self.batch > self.samples:
@@ -137,7 +177,10 @@ class Cell:
 
     def _company(self) -> tuple[tuple[tuple[str, ...], bool, str], ...]:
         """(fields, whether they have an effect here, what they need to have one)."""
-        rule, noise = self.optimizer, tuple(f for f in self.__dataclass_fields__ if f.startswith("noise_"))
+        rule, noise = (
+            self.optimizer,
+            tuple(f for f in self.__dataclass_fields__ if f.startswith("noise_")),
+        )
         sampled, shortcut = self.samples is not None, self.filter_init == "shortcut"
         data = ("batch", "data", "label_noise")
         smooth = self.activation != "step"
@@ -211,7 +254,11 @@ def _checked(f: Field[Any], value: Any) -> Any:
         if value not in rule["choices"]:
             raise InputError(f.name, value, f"must be one of {', '.join(rule['choices'])}")
         return str(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+    if (
+        isinstance(value, bool)
+        or (not isinstance(value, (int, float))
+        and not hasattr(value, "__float__"))
+    ):
         raise InputError(f.name, value, "must be a number")
     number = float(value)
     if not math.isfinite(number):

@@ -7,7 +7,7 @@ c = η/2π the proved range is c V ≤ 1 and b = c (V + k m) ≤ 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from jaxcnn.model.teacher import Teacher
 Array = NDArray[np.float64]
 OutputLaw = Literal["ball", "sphere", "gaussian", "point"]
 FilterLaw = Literal["sphere", "gaussian", "fixed"]
+Rule = Literal["descent", "flow"]
 
 INSTEAD = "use `estimate`"
 TIE = 1e-12
@@ -45,6 +46,7 @@ class Problem:
         filter: law of v.
         angle: φ₀ if the filter is fixed.
         norm2: ‖v₀‖², unless the filter is gaussian.
+        rule: plain descent, or its limit of small steps, in which c only sets the unit of time.
     """
 
     kernel: DescentKernel
@@ -60,6 +62,7 @@ class Problem:
     filter: FilterLaw = "sphere"
     angle: float = 0.0
     norm2: float = 1.0
+    rule: Rule = "descent"
 
     @property
     def decay(self) -> float:
@@ -85,7 +88,7 @@ class Problem:
         return self.total**2 / self.power >= critical * (1.0 - TIE)
 
     def scalars(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """S = x U/√k + y B and M = U (U − √k x)."""
+        """The scalars s = x U/√k + y B and M = U (U − √k x) of starts."""
         root = math.sqrt(self.k)
         return x * (self.total / root) + y * self.side, self.total * (self.total - root * x)
 
@@ -150,6 +153,7 @@ def problem_of(
         filter=law,
         angle=0.0 if angle is None else float(angle),
         norm2=v_norm**2,
+        rule="flow" if cell.optimizer == "flow" else "descent",
     )
     return checked(problem)
 
@@ -161,7 +165,8 @@ def checked(problem: Problem) -> Problem:
         NotExactError: it is not.
     """
     b = problem.c * problem.drain
-    if b > 1.0 + 1e-12 or problem.c * problem.decay > 1.0 + 1e-12:
+    outside = b > 1.0 + 1e-12 or problem.c * problem.decay > 1.0 + 1e-12
+    if problem.rule == "descent" and outside:
         raise NotExactError(
             f"step_size = {2 * math.pi * problem.c:.6g} is outside the proved range "
             f"(eta (k+pi-1)/2pi = {b:.4g}, must be at most 1): {INSTEAD}"
@@ -171,15 +176,10 @@ def checked(problem: Problem) -> Problem:
     return problem
 
 
-def at_scale(problem: Problem, factor: float) -> Problem:
-    """The same problem with both step sizes multiplied by `factor`."""
-    return replace(problem, c=factor * problem.c, c_filter=factor * problem.c_filter)
-
-
 def _refuse(cell: Cell) -> None:
     """Name the first option that the four scalars and their order do not carry."""
     reasons = (
-        ("optimizer", cell.optimizer, cell.optimizer != "sgd", "is not plain gradient descent"),
+        ("optimizer", cell.optimizer, cell.optimizer not in ("sgd", "flow"), "is not plain gradient descent"),
         ("activation", cell.activation, cell.activation != "relu", "has no threshold map yet"),
         ("samples", cell.samples, cell.samples is not None, "is not the population loss"),
         ("schedule", cell.schedule, cell.schedule != "constant", "is not a constant step size"),

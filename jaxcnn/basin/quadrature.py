@@ -69,7 +69,7 @@ def integrate(
     """P(global) and P(spurious) for every p of a list.
 
     Args:
-        stepper: the problem and its rule.
+        stepper: the problem.
         ps: patch sizes; one threshold map serves them all, unless v is Gaussian.
         tolerance: asked of the absolute error.
         strict: refuse an answer whose error exceeds the tolerance, instead of returning it.
@@ -162,7 +162,7 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
             if float(node) not in done:
                 part = replace(stepper.problem, filter="sphere", norm2=float(r2))
                 asked = min(0.5, 0.02 * tolerance / float(mass))
-                inner = Stepper(part, stepper.rule)
+                inner = Stepper(part)
                 done[float(node)] = integrate(inner, [p], asked, strict=False)
         parts = [done[float(node)] for node in nodes]
         columns = (np.concatenate([getattr(part, name) for part in parts]) for name in _VALUES)

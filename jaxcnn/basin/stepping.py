@@ -25,7 +25,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +34,11 @@ from jax import lax
 from numpy.typing import NDArray
 
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.basin.problem import Array, Problem
+from jaxcnn.basin.problem import Array, Problem, Rule
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import PI, DescentKernel
 from jaxcnn.descent.reduced import step
 
-Rule = Literal["descent", "flow"]
 LANES = 64
 """Compiled width: a state that stays in the first cache, two chunks for the smallest order."""
 _SUBSTEPS = (2, 4, 6, 8)
@@ -219,22 +218,22 @@ def _program(kernel: DescentKernel, name: str) -> Callable[..., Any]:
 
 
 class Stepper:
-    """Runs of one problem below its critical ratio, by one rule.
+    """Runs of one problem below its critical ratio, by its rule.
 
     Attributes:
         problem: the problem.
-        rule: `descent` or `flow`.
         edge_angle: φ_c.
         edge_pull: q = h sin φ_c.
         edge_m: M_c.
+        edge_rate: λ at ‖v‖ = ‖v₀‖, in units of c.
         settle: steps after which the square of what decays, against what grows, is e^(−36).
         growth: factor from one look at a trial to the next, longer one, such that the
             threshold of the first lies where w is still smooth at the second.
         lane_steps: restart-steps taken so far.
     """
 
-    def __init__(self, problem: Problem, rule: Rule = "descent") -> None:
-        self.problem, self.rule = problem, rule
+    def __init__(self, problem: Problem) -> None:
+        self.problem, rule = problem, problem.rule
         kernel = problem.kernel
         with float64():
             angle, pull = _program(kernel, "edge")(np.float64(problem.edge_drop))
@@ -243,7 +242,8 @@ class Stepper:
         unit = problem.c if rule == "descent" else 1.0
         # Explicit steps of the flow resolve the fastest mode, of rate V + k m.
         step = 1.0 if rule == "descent" else min(0.1, 1.0 / problem.drain)
-        grow, shrink = self._modes()
+        self.edge_rate, shrink = self._modes()
+        grow = max(self.edge_rate, 1e-12)
         speed = (2.0 * shrink + grow) * (unit if rule == "descent" else step)
         self.settle = max(64, int(np.ceil(36.0 / speed)))
         self.growth = 1.0 + min(1.0, shrink / grow)
@@ -279,7 +279,7 @@ class Stepper:
             ]
         )
         modes = np.sort(np.linalg.eigvals(matrix).real)
-        return max(float(modes[2]), 1e-12), -float(modes[1])
+        return float(modes[2]), -float(modes[1])
 
     def run(self, state: Array, early: int, late: int) -> Standing:
         """Step lanes of any shape.
@@ -296,7 +296,7 @@ class Stepper:
 
         def work(chunk: Array) -> list[NDArray[Any]]:
             with float64():
-                program = _program(self.problem.kernel, self.rule)
+                program = _program(self.problem.kernel, self.problem.rule)
                 out = program(self._numbers, chunk, np.int32(early), np.int32(late))
                 return [np.asarray(x) for x in out]
 

@@ -96,7 +96,7 @@ def thresholds(
     """The threshold on each line, to rounding.
 
     Args:
-        stepper: the problem and its rule.
+        stepper: the problem.
         line: the starts.
         guess: first guess of ξ, (lines,).
         half: half width of the first four trials; also the unit of the checks.

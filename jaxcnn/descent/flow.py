@@ -54,9 +54,7 @@ def step(kernel: DescentKernel, rates: Rates, at: Scalars) -> Scalars:
     second = velocity(kernel, rates, moved(length / 2, first))
     third = velocity(kernel, rates, moved(length / 2, second))
     fourth = velocity(kernel, rates, moved(length, third))
-    mean = jax.tree.map(
-        lambda a, b, c, d: (a + 2 * (b + c) + d) / 6, first, second, third, fourth
-    )
+    mean = jax.tree.map(lambda a, b, c, d: (a + 2 * (b + c) + d) / 6, first, second, third, fourth)
     return moved(length, mean)
 
 

@@ -196,9 +196,7 @@ class RuleDescent(NamedTuple):
         def start(key: jax.Array) -> RuleState:
             student = self.law.draw(key, params.start, params.target)
             carried = self.source.prepare(jax.random.fold_in(key, 3), params)
-            return RuleState(
-                student, rule.init(student), carried, arrival.begin(student.a.dtype)
-            )
+            return RuleState(student, rule.init(student), carried, arrival.begin(student.a.dtype))
 
         def step(state: RuleState) -> RuleState:
             count = state.track.count

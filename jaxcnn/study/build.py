@@ -13,8 +13,8 @@ import numpy as np
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.descent.certificate import Rates
-from jaxcnn.descent.full import FullDescent, FullParams
 from jaxcnn.descent.flow import FlowDescent
+from jaxcnn.descent.full import FullDescent, FullParams
 from jaxcnn.descent.kernel import DescentKernel, kernel_of
 from jaxcnn.descent.optimizer import MOMENTUM, RuleParams
 from jaxcnn.descent.plane import PlaneLaw, PlaneStart, plane_power, sphere_power
@@ -137,22 +137,30 @@ def build(
     kernel = _kernel(cell, custom)
     check(cell, custom, float(rates_of(cell, kernel, 1.0, 0.0).b))
     if cell.filter_init == "shortcut" and (start.v is not None or start.angle is not None):
-        raise RefusedError("filter_init", "shortcut", "fixes v; a Start with v or angle excludes it")
+        raise RefusedError(
+            "filter_init", "shortcut", "fixes v; a Start with v or angle excludes it"
+        )
     reason = why_not_reduced(cell, start, kernel, custom)
     if engine == "reduced" and reason:
         raise RefusedError("engine", "reduced", f"{reason}; use engine='full'")
     if cell.optimizer == "flow" and (engine == "full" or reason):
         why = reason or "the gradient flow runs on four scalars"
-        raise RefusedError("optimizer", "flow", f"{why}; use a small step_size with optimizer='sgd'")
+        raise RefusedError(
+            "optimizer", "flow", f"{why}; use a small step_size with optimizer='sgd'"
+        )
     if engine != "full" and not reason:
         built = _reduced(cell, kernel, sigma(cell, custom), teacher, start, dtype, settings)
     elif is_rule(cell, custom, kernel, reduced=False):
-        built = _rule(cell, custom, kernel, teacher, start, dtype or "float32", settings, patches, memory)
+        built = _rule(
+            cell, custom, kernel, teacher, start, dtype or "float32", settings, patches, memory
+        )
     else:
         built = _full(cell, kernel, teacher, start, dtype or "float32", settings, patches)
     for name in ("angle_tolerance", "loss_tolerance") if built.proved else ():
         if getattr(cell, name) != Cell.__dataclass_fields__[name].default:
-            raise RefusedError(name, getattr(cell, name), "has no effect: outcomes are certified here")
+            raise RefusedError(
+                name, getattr(cell, name), "has no effect: outcomes are certified here"
+            )
     return built
 
 
@@ -229,7 +237,9 @@ def _reduced(
     small = min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR
     if dtype == "float32" and small:
         raise RefusedError(
-            "dtype", "float32", f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64"
+            "dtype",
+            "float32",
+            f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64",
         )
     dtype = dtype or ("float64" if small else "float32")
     kind = "point" if cell.init == "zero" or start.a is not None else cell.init

@@ -118,9 +118,7 @@ def sweep_dynamics(
         raise InputError("words", len(words), f"must be {len(grid)}, one for each parameter set")
     family: Family = _Same(problem) if isinstance(problem, Dynamics) else problem
     jobs = [Job(jax.tree.map(np.asarray, p), first, restarts, max_steps) for p in grid]
-    results, account = run(
-        family, jobs, seed=seed, settings=settings, x64=x64, progress=progress
-    )
+    results, account = run(family, jobs, seed=seed, settings=settings, x64=x64, progress=progress)
     said = words or [{} for _ in grid]
     return [
         _summary(result, account, confidence, {**dict(text), "seed": seed, "x64": x64})

@@ -98,10 +98,17 @@ def cell_of(teacher: Teacher | Cell, options: dict[str, Any]) -> Cell:
     known = set(Cell.__dataclass_fields__)
     for name in options:
         if name not in known:
-            raise InputError(name, options[name], f"is not a cell option; they are {', '.join(sorted(known))}")
+            raise InputError(
+                name, options[name], f"is not a cell option; they are {', '.join(sorted(known))}"
+            )
     if isinstance(teacher, Cell):
         return teacher.with_(**options)
-    sizes = {"k": teacher.k, "p": teacher.p, "ratio": teacher.ratio, "teacher_norm": teacher.teacher_norm}
+    sizes = {
+        "k": teacher.k,
+        "p": teacher.p,
+        "ratio": teacher.ratio,
+        "teacher_norm": teacher.teacher_norm,
+    }
     sizes["teacher_angle"] = teacher.teacher_angle
     clash = sorted(set(options) & {"k", "p", "ratio", "teacher_norm"})
     if clash:

@@ -56,18 +56,26 @@ def sigma(cell: Cell, custom: Custom) -> Activation:
 def check(cell: Cell, custom: Custom, b: float) -> None:
     """Refuse what would be ignored or is not defined, in one line."""
     if custom.activation is not None and cell.activation != "relu":
-        raise RefusedError("activation", cell.activation, "is given twice: as a word and as an object")
+        raise RefusedError(
+            "activation", cell.activation, "is given twice: as a word and as an object"
+        )
     if cell.optimizer == "flow" and b > MOST_B:
-        raise RefusedError("step_size", cell.step_size, f"gives b = {b:.3g}; the flow's integrator needs b <= 1")
+        raise RefusedError(
+            "step_size", cell.step_size, f"gives b = {b:.3g}; the flow's integrator needs b <= 1"
+        )
     if custom.optimizer is None:
         return
     if not isinstance(custom.optimizer, optax.GradientTransformation):
-        raise InputError("optimizer", custom.optimizer, "must be a name or an optax.GradientTransformation")
+        raise InputError(
+            "optimizer", custom.optimizer, "must be a name or an optax.GradientTransformation"
+        )
     plain = {"optimizer": "sgd", "step_size": default_step_size(cell.k), "filter_step_size": None}
     plain |= {"schedule": "constant", "warmup_steps": 0}
     for name, value in plain.items():
         if getattr(cell, name) != value:
-            raise RefusedError(name, getattr(cell, name), "has no effect on an optax object; set it there")
+            raise RefusedError(
+                name, getattr(cell, name), "has no effect on an optax object; set it there"
+            )
 
 
 def is_rule(cell: Cell, custom: Custom, kernel: DescentKernel, *, reduced: bool) -> bool:
@@ -150,13 +158,24 @@ def source(
         inner, numbers = Population(sigma_), ()
     if cell.optimizer != "perturbed":
         return inner, numbers, settings
-    words = (cell.noise_filter, cell.noise_output, cell.noise_factor, cell.noise_epoch, cell.noise_epochs)
+    words = (
+        cell.noise_filter,
+        cell.noise_output,
+        cell.noise_factor,
+        cell.noise_epoch,
+        cell.noise_epochs,
+    )
     noise: Any = Noise(*(np.asarray(word, dtype) for word in words), numbers)  # type: ignore[arg-type]
     return Perturbed(inner), noise, settings
 
 
 def rule_family(
-    cell: Cell, custom: Custom, law: FullLaw, kernel: DescentKernel, sigma_: Activation, source_: Source
+    cell: Cell,
+    custom: Custom,
+    law: FullLaw,
+    kernel: DescentKernel,
+    sigma_: Activation,
+    source_: Source,
 ) -> RuleDescent:
     """The family of a cell whose gradients come from `source_`."""
     plain = custom.optimizer is None and cell.optimizer in ("sgd", "perturbed")

@@ -294,8 +294,8 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
-            metavar="[lines|heat|restarts|width]",
-            help="success as lines or heat map, restarts needed, interval width",
+            metavar="WORD",
+            help="lines or heat (success probability), restarts (needed), width (of intervals)",
             autocompletion=lambda: ["lines", "heat", "restarts", "width"],
         ),
     ] = "lines",
@@ -358,8 +358,8 @@ def _usage(error: Exception) -> int:
         return 0
     parameter = getattr(error, "param", None)
     name = max(getattr(parameter, "opts", None) or [""], key=len)
-    if parameter is not None and getattr(parameter, "param_type_name", "") == "argument":
-        name = parameter.make_metavar(error.ctx) if hasattr(error, "ctx") else name
+    if parameter is not None and not name.startswith("-"):
+        name = parameter.metavar or name
     if type(error).__name__ == "MissingParameter":
         return _refuse(f"{name}: must be given; `jaxcnn {_of(error)}--help` lists the options")
     text = getattr(error, "message", "") or message()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -31,15 +31,19 @@ _PANELS = {
 }
 """The first field of each panel of the help."""
 
+_KINDS: dict[str, Any] = {"WORD": str | None, "INTEGER": int | None, "FLOAT": float | None}
+
 TEACHER = ("k", "ratio", "p", "teacher_norm", "activation", "slope")
 
 
-def number(text: str) -> int | float:
-    """A number as typed; whole if it is written as one, or as 1e6.
+def number(text: str | float) -> int | float:
+    """A number as typed; whole if it is written as one, or as 1e6. A default is passed on.
 
     Raises:
         typer.BadParameter: for anything else.
     """
+    if not isinstance(text, str):
+        return text
     try:
         return int(text)
     except ValueError:
@@ -51,7 +55,7 @@ def number(text: str) -> int | float:
     return int(value) if value.is_integer() else value
 
 
-def whole_number(text: str) -> int:
+def whole_number(text: str | int) -> int:
     """A whole number as typed; 1e6 is one.
 
     Raises:
@@ -66,7 +70,7 @@ def whole_number(text: str) -> int:
     return value
 
 
-def real_number(text: str) -> float:
+def real_number(text: str | float) -> float:
     """A number as typed, as a float.
 
     Raises:
@@ -92,8 +96,8 @@ Confidence = Annotated[
 Engine = Annotated[
     str,
     typer.Option(
-        metavar="[auto|full|reduced]",
-        help="full state, four scalars, or the cheaper one that is exact",
+        metavar="WORD",
+        help="full (v and a), reduced (four scalars), auto (reduced where it is exact)",
         autocompletion=lambda: ["auto", "full", "reduced"],
     ),
 ]
@@ -113,7 +117,11 @@ def with_cell_options(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         _, *rest = inspect.signature(command).parameters.values()
-        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in rest]
+        notes = get_type_hints(command, include_extras=True)
+        own = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=notes[each.name])
+            for each in rest
+        ]
         mine = _parameters(taken)
 
         @wraps(command)
@@ -123,8 +131,7 @@ def with_cell_options(
             command({name: value for name, value in words.items() if value is not None}, **given)
 
         call.__signature__ = inspect.Signature([*mine, *own])  # type: ignore[attr-defined]
-        notes = {parameter.name: parameter.annotation for parameter in (*mine, *own)}
-        call.__annotations__ = notes | {"return": None}
+        call.__annotations__ = {each.name: each.annotation for each in (*mine, *own)}
         return call
 
     return decorate
@@ -139,29 +146,24 @@ def _parameters(taken: list[Field[Any]]) -> list[inspect.Parameter]:
         required = f.default is MISSING
         kind, rule = str(f.type), f.metadata
         parse: Callable[[str], Any] = _word
-        metavar = f"[{'|'.join(rule['choices'])}]" if rule["choices"] else "TEXT"
+        metavar, choices = "WORD", list(rule["choices"] or ())
         if not kind.startswith("str"):
             # Whether a number must be whole is for the field to say, in its own words.
             parse, metavar = number, "INTEGER" if kind.startswith("int") else "FLOAT"
-        shown = False if required or f.default is None else f"{f.default:g}" if isinstance(
-            f.default, float
-        ) else str(f.default)
-        words = list(rule["choices"] or ())
         option = typer.Option(
             "--" + f.name.replace("_", "-"),
             parser=parse,
             metavar=metavar,
-            help=rule["help"],
-            show_default=shown,
+            help=": ".join([rule["help"], *([", ".join(choices)] if choices else [])]),
             rich_help_panel=panel,
-            autocompletion=_completion(words) if words else None,
+            autocompletion=_completion(choices) if choices else None,
         )
         parameters.append(
             inspect.Parameter(
                 f.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if required else None,
-                annotation=Annotated[_Given if required else _Given | None, option],
+                default=inspect.Parameter.empty if required else f.default,
+                annotation=Annotated[_KINDS[metavar], option],
             )
         )
     return parameters
@@ -172,7 +174,3 @@ def _completion(words: list[str]) -> Callable[[], list[str]]:
         return words
 
     return complete
-
-
-class _Given:
-    """Stands for the type of a parsed value; the parser decides it."""

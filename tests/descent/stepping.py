@@ -27,4 +27,6 @@ def walk(built, steps, key=0, state=None):
 
 def close(actual, expected, tolerance=1e-12):
     """Whether two numbers agree, relative to 1."""
-    np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), atol=tolerance, rtol=tolerance)
+    np.testing.assert_allclose(
+        np.asarray(actual), np.asarray(expected), atol=tolerance, rtol=tolerance
+    )

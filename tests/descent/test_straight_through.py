@@ -61,7 +61,9 @@ def test_relu_estimator_stops_at_the_saddle_and_at_the_teacher():
     across = across / jnp.linalg.norm(across)
     for point in (edge, landscape(teacher, step()).of_kind("global")[0]):
         v = jnp.cos(point.angle) * w + jnp.sin(point.angle) * across
-        force = coarse_gradient("relu", Student(v, jnp.asarray(point.output(teacher))), target(teacher))
+        force = coarse_gradient(
+            "relu", Student(v, jnp.asarray(point.output(teacher))), target(teacher)
+        )
         close(jnp.linalg.norm(force.v), 0.0)
         close(jnp.linalg.norm(force.a), 0.0)
 

@@ -1,0 +1,77 @@
+"""The full state: it is gradient descent on the population loss, and it sees b > 2."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.descent.full import FullState, arctan2_positive, scalars
+from jaxcnn.descent.full import _inner as inner
+from jaxcnn.model.activation import relu
+from jaxcnn.model.population import Student, gradient, target
+from jaxcnn.study.build import build
+from jaxcnn.study.estimate import estimate
+
+
+def test_a_step_is_minus_the_gradient():
+    cell = Cell(k=5, p=4, ratio=2.0, teacher_norm=1.3, step_size=0.3)
+    built = build(cell, engine="full", dtype="float64")
+    params = jax.tree.map(jnp.asarray, built.params)
+    dynamics = built.family(params)
+    for seed in range(5):
+        state = dynamics.start(jax.random.key(seed))
+        at = Student(state.z[:4], state.z[4:])
+        slope = gradient(at, params.target, relu())
+        expected = jnp.concatenate([at.v - 0.3 * slope.v, at.a - 0.3 * slope.a])
+        np.testing.assert_allclose(dynamics.step(state).z, expected, rtol=0, atol=1e-14)
+
+
+def test_scalars_are_what_they_say():
+    built = build(Cell(k=5, p=4, ratio=2.0), engine="full", dtype="float64")
+    params = jax.tree.map(jnp.asarray, built.params)
+    w, a_star = np.asarray(params.target.w_star), np.asarray(params.target.a_star)
+    z = np.random.default_rng(0).normal(size=9)
+    v, a = z[:4], z[4:]
+    at = scalars(FullState(jnp.asarray(z)), params.target)
+    total = a_star.sum()
+    assert float(at.angle) == pytest.approx(math.acos(v @ w / np.linalg.norm(v)), abs=1e-12)
+    assert float(at.s) == pytest.approx(a @ a_star, abs=1e-13)
+    assert float(at.m) == pytest.approx(total * (total - a.sum()), abs=1e-13)
+    assert float(at.r2) == pytest.approx(v @ v, rel=1e-13)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 31, 100])
+def test_inner_product_by_halving(size):
+    x, y = np.random.default_rng(size).normal(size=(2, size))
+    assert float(inner(jnp.asarray(x), jnp.asarray(y))) == pytest.approx(x @ y, abs=1e-12)
+
+
+def test_float32_angle_is_within_two_units_in_the_last_place():
+    turn = np.linspace(0, np.pi, 2001)
+    y, x = np.sin(turn).astype(np.float32), np.cos(turn).astype(np.float32)
+    found = np.asarray(arctan2_positive(jnp.asarray(y), jnp.asarray(x)))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.arctan2(y.astype(float), x), rtol=0, atol=3.6e-7)
+    assert not np.isnan(float(arctan2_positive(jnp.float32(0), jnp.float32(0))))
+
+
+def test_beyond_b_2_the_full_state_diverges():
+    """Also at ratio 0, where the four scalars do not see the sum that explodes."""
+    for ratio in (0.0, 4.0):
+        cell = Cell(
+            k=6, p=3, ratio=ratio, step_size=2 * math.pi * 2.3 / (5 + math.pi), max_steps=5000
+        )
+        found = estimate(cell, restarts=100, seed=0)
+        assert found.problem["engine"] == "full"
+        assert (found.outcomes == Outcome.DIVERGED).all()
+
+
+def test_at_b_2_nothing_is_proved():
+    step_size = 2 * math.pi * 2.0 / (5 + math.pi)
+    cell = Cell(k=6, p=3, ratio=4.0, step_size=step_size, max_steps=200)
+    found = estimate(cell, engine="full", restarts=20, seed=0)
+    assert (found.outcomes == Outcome.UNDECIDED).all()
