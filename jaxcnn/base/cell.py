@@ -35,6 +35,9 @@ Estimator = Literal["identity", "relu"]
 Schedule = Literal["constant", "cosine", "exponential"]
 DataSet = Literal["per_restart", "shared"]
 
+PERTURBED_FILTER_STEP = 0.2
+"""Default step size of v under perturbed descent, at which w turns to w* within an epoch."""
+
 ADAPTIVE = {"adam": 0.01, "adamw": 0.01, "rmsprop": 0.001, "lion": 0.001, "adagrad": 0.1}
 """Default step sizes of rules that divide by the size of the gradient."""
 
@@ -108,7 +111,9 @@ class Cell:
         None,
         above=0.0,
     )
-    filter_step_size: float | None = option("step size for v, if not that of a", None, above=0.0)
+    filter_step_size: float | None = option(
+        "step size for v, if not that of a (perturbed: 0.2)", None, above=0.0
+    )
     optimizer: str = option("update rule", "sgd", choices=Optimizer)
     momentum: float | None = option(
         "momentum, or beta1 of adam (optimizer's own default)", None, low=0.0, below=1.0
@@ -133,11 +138,11 @@ class Cell:
     label_noise: float = option("standard deviation of the noise on labels", 0.0, low=0.0)
 
     # Perturbed descent with noise annealing (optimizer = "perturbed").
-    noise_filter: float = option("radius of the ball of perturbations of w", 1.0, low=0.0)
+    noise_filter: float = option("radius of the ball of perturbations of w", 20.0, low=0.0)
     noise_output: float = option("radius of the ball of perturbations of a", 1.0, low=0.0)
     noise_factor: float = option("factor on both radii after each epoch", 0.5, low=0.0, below=1.0)
-    noise_epoch: int = option("steps in a noise epoch", 1000, low=1)
-    noise_epochs: int = option("noisy epochs before the noise is off", 5, low=0)
+    noise_epoch: int = option("steps in a noise epoch", 2000, low=1)
+    noise_epochs: int = option("noisy epochs before the noise is off", 6, low=0)
 
     # Shortcut and straight-through estimators.
     teacher_angle: float | None = option(
@@ -167,6 +172,8 @@ class Cell:
             )
         if self.step_size is None:
             object.__setattr__(self, "step_size", default_step_size(self.k, self.optimizer))
+        if self.filter_step_size is None and self.optimizer == "perturbed":
+            object.__setattr__(self, "filter_step_size", PERTURBED_FILTER_STEP)
         if self.batch is not None and self.samples is not None and self.batch > self.samples:
             raise RefusedError("batch", self.batch, f"must be at most samples = {self.samples}")
         for names, holds, need in self._company():
@@ -192,11 +199,12 @@ class Cell:
             (("epsilon",), rule in WITH_EPSILON, f"needs optimizer = {_either(WITH_EPSILON)}"),
             (("schedule",), rule != "flow", "has no effect on the gradient flow"),
             (("schedule",), self.schedule_steps is not None, "needs schedule_steps"),
-            (("schedule_steps",), self.schedule != "constant", 'needs schedule = "cosine" or "exponential"'),
+            (("schedule_steps",), self.schedule != "constant", "needs schedule"),
             (data, sampled, "needs samples: the population loss has no data"),
             (("data_seed",), self.data == "shared", 'needs data = "shared"'),
             (("samples",), rule != "flow", "is not supported with the gradient flow"),
-            (("samples",), smooth or self.estimator is not None, "needs an estimator: the step has derivative 0"),
+            (("samples",), smooth or self.estimator is not None,
+             "needs an estimator: the step has derivative 0"),
             (noise, rule == "perturbed", 'needs optimizer = "perturbed"'),
             (("filter_init",), self.teacher_angle is not None or not shortcut,
              "needs teacher_angle, the angle of w* to 1/sqrt(p)"),
@@ -205,7 +213,8 @@ class Cell:
             (("filter_init",), not (shortcut and rule in ("adamw", "lion")),
              "has no meaning with weight decay: it would act on 1/sqrt(p) + v"),
             (("estimator",), not smooth, 'needs activation = "step"'),
-            (("estimator",), rule not in ("flow", "perturbed"), f'is not supported with optimizer = "{rule}"'),
+            (("estimator",), rule not in ("flow", "perturbed"),
+             f"is not supported with optimizer = {rule!r}"),
         )  # fmt: skip
 
     def words(self) -> dict[str, Any]:
@@ -254,10 +263,8 @@ def _checked(f: Field[Any], value: Any) -> Any:
         if value not in rule["choices"]:
             raise InputError(f.name, value, f"must be one of {', '.join(rule['choices'])}")
         return str(value)
-    if (
-        isinstance(value, bool)
-        or (not isinstance(value, (int, float))
-        and not hasattr(value, "__float__"))
+    if isinstance(value, bool) or (
+        not isinstance(value, (int, float)) and not hasattr(value, "__float__")
     ):
         raise InputError(f.name, value, "must be a number")
     number = float(value)

@@ -207,9 +207,12 @@ def _projected(
     for name, part in (("a", a), ("a_mean", a_mean)):
         if part is not None:
             try:
-                fixed = fixed + np.broadcast_to(np.asarray(part, np.float64), (teacher.k,))
+                numbers = np.asarray(part, np.float64)
             except (TypeError, ValueError):
-                raise InputError(name, part, f"must be {teacher.k} numbers") from None
+                raise InputError(name, part, "must be numbers") from None
+            if numbers.shape != (teacher.k,) and (numbers.shape or name == "a"):
+                raise InputError(name, part, f"must be {teacher.k} numbers")
+            fixed = fixed + numbers
     if not np.isfinite(fixed).all():
         raise InputError("a, a_mean", fixed, "must be finite")
     across = teacher.a_star - teacher.U / teacher.k

@@ -41,6 +41,7 @@ class Goal(NamedTuple):
         loss_tolerance: times A/2.
         spurious_angle: φ of the minima that are not global, (2,); `NO_PLACE` where there is none.
         spurious_loss: their loss, (2,).
+        twin: 1 if φ = π is a global minimum for this teacher (the step at U = 0), else 0.
         quiet: steps before which nothing counts (the noise is on).
     """
 
@@ -49,6 +50,7 @@ class Goal(NamedTuple):
     loss_tolerance: jax.Array
     spurious_angle: jax.Array
     spurious_loss: jax.Array
+    twin: jax.Array
     quiet: jax.Array
 
 
@@ -56,16 +58,16 @@ class Track(NamedTuple):
     """What a run remembers of its way, to know whether it still moves.
 
     Attributes:
-        count: steps so far.
+        age: steps so far.
         place: `Outcome` value of where it is, RUNNING if nowhere.
         since: step at which it came there.
         best: least loss so far.
-        mark: `best` at the last power of two of `count` at which the run had moved.
+        mark: `best` at the last power of two of `age` at which the run had moved.
         mark_rest: π − φ there.
         idle: powers of two passed since.
     """
 
-    count: jax.Array
+    age: jax.Array
     place: jax.Array
     since: jax.Array
     best: jax.Array
@@ -77,14 +79,14 @@ class Track(NamedTuple):
 def begin(dtype: jnp.dtype) -> Track:
     """The track of a run that has not moved."""
     zero = jnp.int32(0)
-    most = jnp.asarray(jnp.finfo(dtype).max, dtype)
+    most = jnp.asarray(jnp.inf, dtype)
     return Track(zero, zero, zero, most, most, jnp.asarray(0, dtype), zero)
 
 
 def place(goal: Goal, angle: jax.Array, loss: jax.Array, odd: bool) -> jax.Array:
     """Where a run is now: GLOBAL, SPURIOUS, DIVERGED, or RUNNING for none of these."""
     near = goal.loss_tolerance * goal.power / 2
-    off = jnp.minimum(angle, jnp.pi - angle) if odd else angle
+    off = jnp.where(odd | (goal.twin > 0), jnp.minimum(angle, jnp.pi - angle), angle)
     at_global = (off <= goal.angle_tolerance) & (loss <= near)
     at_spurious = jnp.any(
         (jnp.abs(angle[None] - goal.spurious_angle) <= goal.angle_tolerance)
@@ -98,7 +100,7 @@ def place(goal: Goal, angle: jax.Array, loss: jax.Array, odd: bool) -> jax.Array
 
 def follow(goal: Goal, track: Track, angle: jax.Array, loss: jax.Array, odd: bool) -> Track:
     """The track after one more step, which led to this angle and loss."""
-    count = track.count + 1
+    count = track.age + 1
     here = place(goal, angle, loss, odd)
     loud = count <= goal.quiet
     here = jnp.where(loud & (here != Outcome.DIVERGED), jnp.int32(Outcome.RUNNING), here)
@@ -110,7 +112,7 @@ def follow(goal: Goal, track: Track, angle: jax.Array, loss: jax.Array, odd: boo
     fresh = window & moved
     idle = jnp.where(window, jnp.where(moved, 0, track.idle + 1), track.idle)
     return Track(
-        count=count,
+        age=count,
         place=here,
         since=jnp.where(here == track.place, track.since, count),
         best=best,
@@ -123,9 +125,9 @@ def follow(goal: Goal, track: Track, angle: jax.Array, loss: jax.Array, odd: boo
 def verdict(track: Track) -> jax.Array:
     """The `Outcome` of a run with this track, or RUNNING."""
     running = jnp.int32(Outcome.RUNNING)
-    stay = jnp.maximum(DWELL, track.count // 4)
+    stay = jnp.maximum(DWELL, track.age // 4)
     there = (track.place == Outcome.GLOBAL) | (track.place == Outcome.SPURIOUS)
-    arrived = there & (track.count - track.since >= stay)
+    arrived = there & (track.age - track.since >= stay)
     settled = ~there & (track.idle >= 2)
     code = jnp.where(settled, jnp.int32(Outcome.OTHER), running)
     code = jnp.where(arrived, track.place, code)

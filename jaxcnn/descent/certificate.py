@@ -103,12 +103,12 @@ def certificate(kernel: DescentKernel, rates: Rates, at: Scalars) -> jax.Array:
     reach = jnp.maximum(size, power + m * high / gap)
     smooth = c_v * kernel.steepest * reach <= 2 * at.r2
     kept = (at.s > 0) & (at.angle < 0.5 * jnp.pi - 1e-6)
-    to_global = kept & (
-        (gentle & (at.m >= 0)) | ((power * (g - m) - m * low > margin) & smooth)
-    )
+    to_global = kept & ((gentle & (at.m >= 0)) | ((power * (g - m) - m * low > margin) & smooth))
     reach = jnp.maximum(size, ((m - kernel.bottom) * power + m * under) / gap)
     smooth = c_v * kernel.steepest_beyond(at.angle) * reach <= at.r2
-    to_spurious = (at.s < 0) & (at.angle > 0.5 * jnp.pi) & ((m - g) * power - m * far > margin) & smooth
+    to_spurious = (
+        (at.s < 0) & (at.angle > 0.5 * jnp.pi) & ((m - g) * power - m * far > margin) & smooth
+    )
 
     proved = finite & (c * gap <= 1) & (b < 2)
     end = Outcome.GLOBAL if kernel.odd else Outcome.SPURIOUS

@@ -47,14 +47,16 @@ def step(kernel: DescentKernel, rates: Rates, at: Scalars) -> Scalars:
     length = jnp.minimum(rates.c, 0.25 / jnp.maximum(speed, 1e-30))
 
     def moved(by: jax.Array, slope: Scalars) -> Scalars:
-        point = jax.tree.map(lambda x, d: x + by * d, at, slope)
+        point: Scalars = jax.tree.map(lambda x, d: x + by * d, at, slope)
         return point._replace(angle=jnp.clip(point.angle, 0, PI))
 
     first = velocity(kernel, rates, at)
     second = velocity(kernel, rates, moved(length / 2, first))
     third = velocity(kernel, rates, moved(length / 2, second))
     fourth = velocity(kernel, rates, moved(length, third))
-    mean = jax.tree.map(lambda a, b, c, d: (a + 2 * (b + c) + d) / 6, first, second, third, fourth)
+    mean: Scalars = jax.tree.map(
+        lambda a, b, c, d: (a + 2 * (b + c) + d) / 6, first, second, third, fourth
+    )
     return moved(length, mean)
 
 

@@ -133,15 +133,13 @@ def transformation(name: str, hyper: Hyper) -> optax.GradientTransformation:
     if name == "sgd":
         return optax.identity()
     if name in ("momentum", "nesterov"):
-        return optax.trace(b1, nesterov=name == "nesterov")  # type: ignore[arg-type]
+        return optax.trace(b1, nesterov=name == "nesterov")
     if name == "rmsprop":
-        return optax.scale_by_rms(b2, eps)  # type: ignore[arg-type]
+        return optax.scale_by_rms(b2, eps)
     if name == "adagrad":
-        return optax.scale_by_rss(initial_accumulator_value=0.1, eps=eps)  # type: ignore[arg-type]
-    if name == "lion":
-        head = optax.scale_by_lion(b1, b2)  # type: ignore[arg-type]
-    else:
-        head = optax.scale_by_adam(b1, b2, eps)  # type: ignore[arg-type]
+        return optax.scale_by_rss(initial_accumulator_value=0.1, eps=eps)
+    lion = name == "lion"
+    head = optax.scale_by_lion(b1, b2) if lion else optax.scale_by_adam(b1, b2, eps)
     if name in WEIGHT_DECAY:
         return optax.chain(head, optax.add_decayed_weights(WEIGHT_DECAY[name]))
     return head
@@ -183,7 +181,7 @@ class RuleDescent(NamedTuple):
     law: FullLaw
     activation: Activation
     source: Source
-    rule: str | optax.GradientTransformation = "sgd"
+    rule: Any = "sgd"
     schedule: str = "constant"
     projected: bool = False
     kernel: DescentKernel | None = None
@@ -191,7 +189,9 @@ class RuleDescent(NamedTuple):
     def __call__(self, params: RuleParams) -> Dynamics:
         """`Dynamics` for one cell."""
         named = isinstance(self.rule, str)
-        rule = transformation(self.rule, params.hyper) if named else self.rule  # type: ignore
+        rule: optax.GradientTransformation = self.rule
+        if isinstance(self.rule, str):
+            rule = transformation(self.rule, params.hyper)
 
         def start(key: jax.Array) -> RuleState:
             student = self.law.draw(key, params.start, params.target)
@@ -199,7 +199,7 @@ class RuleDescent(NamedTuple):
             return RuleState(student, rule.init(student), carried, arrival.begin(student.a.dtype))
 
         def step(state: RuleState) -> RuleState:
-            count = state.track.count
+            count = state.track.age
             slope = self.source.gradient(params, state.carried, state.student, count)
             updates, memory = rule.update(slope, state.memory, state.student)
             if named:
@@ -223,7 +223,7 @@ class RuleDescent(NamedTuple):
 
     def _follow(self, params: RuleParams, track: Track, student: Student) -> Track:
         if self.kernel is not None:
-            return track._replace(count=track.count + 1)
+            return track._replace(age=track.age + 1)
         value = loss(student, params.target, self.activation)
         angle = between(student.v, params.target.w_star).angle
         return arrival.follow(params.goal, track, angle, value, self.activation.odd)
@@ -233,5 +233,5 @@ class RuleDescent(NamedTuple):
             return arrival.verdict(state.track)
         at = scalars(FullState(jnp.concatenate(state.student)), params.target)
         code = certificate(self.kernel, params.rates, at)
-        ready = (state.track.count >= params.goal.quiet) | (code == Outcome.DIVERGED)
+        ready = (state.track.age >= params.goal.quiet) | (code == Outcome.DIVERGED)
         return jnp.where(ready, code, jnp.int32(Outcome.RUNNING))

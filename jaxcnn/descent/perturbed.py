@@ -59,7 +59,8 @@ def in_ball(key: jax.Array, shape: jax.Array, size: jax.Array) -> jax.Array:
     """
     normal = shape * jax.random.normal(key, shape.shape, shape.dtype)
     uniform = jax.random.uniform(jax.random.fold_in(key, 1), (), shape.dtype)
-    return uniform ** (1 / size) * normal / jnp.linalg.norm(normal)
+    point: jax.Array = uniform ** (1 / size) * normal / jnp.linalg.norm(normal)
+    return point
 
 
 def strength(noise: Noise, count: jax.Array) -> jax.Array:

@@ -88,7 +88,8 @@ def backward(activation: Activation, estimator: str | None, x: jax.Array) -> jax
         return jnp.ones_like(x)
     if estimator == "relu":
         return (x > 0).astype(x.dtype)
-    return jax.jvp(activation.apply, (x,), (jnp.ones_like(x),))[1]
+    slope: jax.Array = jax.jvp(activation.apply, (x,), (jnp.ones_like(x),))[1]
+    return slope
 
 
 def summed_gradient(

@@ -98,4 +98,6 @@ def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
 
 def radius(kind: str, init_scale: float, total: float, patches: int) -> float:
     """`FullStart.scale`: times |U|/√k for ball and sphere, as given for the others."""
-    return init_scale * abs(total) / math.sqrt(patches) if kind in ("ball", "sphere") else init_scale
+    return (
+        init_scale * abs(total) / math.sqrt(patches) if kind in ("ball", "sphere") else init_scale
+    )

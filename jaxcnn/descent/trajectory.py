@@ -143,7 +143,9 @@ class LossBelow(NamedTuple):
         def verdict(state: FullState) -> jax.Array:
             code = dynamics.verdict(state)
             value = loss(full.student(state, inner.target), inner.target, self.activation)
-            arrived = jnp.where(value < level, jnp.int32(Outcome.GLOBAL), jnp.int32(Outcome.RUNNING))
+            arrived = jnp.where(
+                value < level, jnp.int32(Outcome.GLOBAL), jnp.int32(Outcome.RUNNING)
+            )
             return jnp.where(code == Outcome.GLOBAL, arrived, code)
 
         return dynamics._replace(verdict=verdict)

@@ -35,7 +35,7 @@ class WarmupState(NamedTuple):
     """The four scalars and the steps so far (they stop counting at T)."""
 
     at: Scalars
-    count: jax.Array
+    age: jax.Array
 
 
 class WarmupDescent(NamedTuple):
@@ -51,12 +51,10 @@ class WarmupDescent(NamedTuple):
             return WarmupState(self.law.draw(key, params.start), jnp.int32(0))
 
         def advance(state: WarmupState) -> WarmupState:
-            factor = warmup_factor(params.warmup_steps, state.count)
+            factor = warmup_factor(params.warmup_steps, state.age)
             rates = params.rates._replace(c_filter=factor * params.rates.c_filter)
             most = params.warmup_steps.astype(jnp.int32)
-            return WarmupState(
-                step(self.kernel, rates, state.at), jnp.minimum(state.count + 1, most)
-            )
+            return WarmupState(step(self.kernel, rates, state.at), jnp.minimum(state.age + 1, most))
 
         return Dynamics(
             start, advance, lambda state: certificate(self.kernel, params.rates, state.at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -254,7 +254,7 @@ def _reduced(
         along = float(v @ teacher.w_star)
         angle = math.atan2(float(np.linalg.norm(v - along * teacher.w_star)), along)
         norm2 = float(v @ v)
-    law = PlaneLaw(kind, v_kind)  # type: ignore[arg-type]
+    law = PlaneLaw(kind, v_kind)  # type: ignore[arg-type]  # the cell's words are the law's
     numbers = PlaneStart(
         scale=radius(cell.init, cell.init_scale, total, cell.k),
         power=plane_power("ball" if kind != "sphere" else "sphere", cell.k),
@@ -269,22 +269,22 @@ def _reduced(
         norm2=norm2,
     )
     params: Any = ReducedParams(rates, numbers)
-    family: Family = ReducedDescent(law, kernel)
+    family: Any = ReducedDescent(law, kernel)
     if _keeps_loss(cell, kernel):
         family = MomentumDescent(law, kernel, cell.optimizer == "nesterov")
+        sizes: dict[str, Any] = {"patches": cell.k, "point_rest": _point_rest(start, teacher)}
         params = MomentumParams(
             rates=rates,
             start=numbers,
-            patches=cell.k,  # type: ignore[arg-type]
             momentum=hyper(cell).momentum,
             goal=goal(cell, teacher, sigma_),
-            point_rest=_point_rest(start, teacher),  # type: ignore[arg-type]
+            **sizes,
         )
     elif cell.optimizer == "flow":
         family = FlowDescent(law, kernel)
     elif cell.warmup_steps:
         family = WarmupDescent(law, kernel)
-        params = WarmupParams(rates, numbers, cell.warmup_steps)  # type: ignore[arg-type]
+        params = WarmupParams(rates, numbers, _number(cell.warmup_steps))
     return Built(
         family=family,
         params=_cast(params, dtype),
@@ -293,6 +293,10 @@ def _reduced(
         settings=settings or reduced_settings(),
         proved=not _keeps_loss(cell, kernel),
     )
+
+
+def _number(value: float) -> Any:
+    return np.asarray(value, float)
 
 
 def _shortcut(p: int) -> np.ndarray:
@@ -332,7 +336,7 @@ def _full(
 ) -> Built:
     law, params = _full_start(cell, kernel, teacher, start, patches)
     return Built(
-        family=FullDescent(law, kernel),
+        family=cast(Family, FullDescent(law, kernel)),
         params=_cast(params, dtype),
         engine="full",
         dtype=dtype,
@@ -367,7 +371,7 @@ def _rule(
         source=numbers,
     )
     return Built(
-        family=family,
+        family=cast(Family, family),
         params=params,
         engine="full",
         dtype=dtype,
@@ -383,7 +387,6 @@ def _full_start(
     size = patches or cell.k
     total, power, _ = _sizes(teacher)
     pad = (0, size - cell.k)
-    zeros = np.zeros(size)
     bias = 0.0 if start.a_mean is None else np.asarray(start.a_mean, float)
     mean = np.pad(np.broadcast_to(bias, (cell.k,)), pad)
     v_mean = np.zeros(cell.p) if start.v_mean is None else np.asarray(start.v_mean, float)
@@ -397,25 +400,27 @@ def _full_start(
     if start.angle is not None:
         v_kind, angle = "angle", start.angle
     law = FullLaw(
-        a=a_kind,  # type: ignore[arg-type]
+        a=a_kind,  # type: ignore[arg-type]  # the cell's words are the law's
         v=v_kind,  # type: ignore[arg-type]
         custom_a=start.a if callable(start.a) else None,
         custom_v=start.v if callable(start.v) else None,
     )
+    arrays: dict[str, Any] = {
+        "w_star": teacher.w_star,
+        "a_star": np.pad(teacher.a_star, pad),
+        "ones": np.pad(np.ones(cell.k), pad),
+    }
+    numbers: dict[str, Any] = {
+        "scale": radius(cell.init, cell.init_scale, total, cell.k),
+        "patches": cell.k,
+        "output_mean": mean,
+        "filter_mean": v_mean,
+        "angle": angle,
+    }
     params = FullParams(
-        target=Target(
-            w_star=teacher.w_star,
-            a_star=np.pad(teacher.a_star, pad),
-            ones=np.pad(np.ones(cell.k), pad),
-        ),
+        target=Target(**arrays),
         rates=rates_of(cell, kernel, power, total * total),
-        start=FullStart(
-            scale=radius(cell.init, cell.init_scale, total, cell.k),
-            patches=cell.k,
-            output_mean=zeros + mean,
-            filter_mean=v_mean,
-            angle=angle,
-        ),
+        start=FullStart(**numbers),
     )
     return law, params
 

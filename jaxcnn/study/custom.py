@@ -116,7 +116,7 @@ def sweep_dynamics(
         raise InputError("grid", grid, "must have at least one parameter set")
     if words is not None and len(words) != len(grid):
         raise InputError("words", len(words), f"must be {len(grid)}, one for each parameter set")
-    family: Family = _Same(problem) if isinstance(problem, Dynamics) else problem
+    family: Any = _Same(problem) if isinstance(problem, Dynamics) else problem
     jobs = [Job(jax.tree.map(np.asarray, p), first, restarts, max_steps) for p in grid]
     results, account = run(family, jobs, seed=seed, settings=settings, x64=x64, progress=progress)
     said = words or [{} for _ in grid]

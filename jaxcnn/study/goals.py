@@ -4,7 +4,8 @@ Stopping rules look at a cell only at fixed restart counts (`looks`), at which t
 outcomes of exactly the restarts [0, n). So where a cell stops is a function of the study, not
 of how, where or in what order it was run, and interrupting it changes nothing.
 
-A look that cannot stop whatever the outcomes will be is passed over without waiting for it.
+A look that cannot stop whatever the outcomes will be is passed over without waiting for it;
+whether undecided runs hide the answer is asked at powers of two, which are never passed over.
 """
 
 from __future__ import annotations
@@ -104,7 +105,11 @@ class Goals:
             surely, _ = clopper_pearson_many(hidden, n, study.confidence)
             ideal = (NormalDist().inv_cdf(0.5 + 0.5 * study.confidence) / study.half_width) ** 2 / 4
             lost = (0.5 * surely > study.half_width) | ((n > _PATIENCE * ideal) & (hidden > 0))
+            # To give up takes more than the looks that could be enough: one in each octave.
+            octave = 1 << np.frexp(n.astype(float))[1].astype(np.int64)
+            lost &= (2 * n == octave) | (n >= self._looks[-1])
             first = self._first_possible(study.half_width, n, successes, hidden)
+            first = np.minimum(first, octave)
         else:
             assert study.decision is not None  # a study has one of the three
             level = study.decision.level

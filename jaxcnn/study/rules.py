@@ -115,32 +115,34 @@ def hyper(cell: Cell) -> Hyper:
     def or_default(value: float | None, table: dict[str, float]) -> float:
         return table.get(rule, 0.0) if value is None else value
 
-    numbers: Any = Hyper(
-        step_size=cell.step_size,  # type: ignore[arg-type]
-        filter_step_size=filter_size,  # type: ignore[arg-type]
-        momentum=or_default(cell.momentum, rules.MOMENTUM),  # type: ignore[arg-type]
-        decay=or_default(cell.decay, rules.DECAY),  # type: ignore[arg-type]
-        epsilon=or_default(cell.epsilon, rules.EPSILON),  # type: ignore[arg-type]
-        schedule_steps=cell.schedule_steps or 1,  # type: ignore[arg-type]
-        warmup_steps=cell.warmup_steps,  # type: ignore[arg-type]
-    )
-    return numbers  # type: ignore[no-any-return]
+    numbers: dict[str, Any] = {
+        "step_size": cell.step_size,
+        "filter_step_size": filter_size,
+        "momentum": or_default(cell.momentum, rules.MOMENTUM),
+        "decay": or_default(cell.decay, rules.DECAY),
+        "epsilon": or_default(cell.epsilon, rules.EPSILON),
+        "schedule_steps": cell.schedule_steps or 1,
+        "warmup_steps": cell.warmup_steps,
+    }
+    return Hyper(**numbers)
 
 
 def goal(cell: Cell, teacher: Teacher, sigma_: Activation) -> Goal:
     """Where runs can arrive: the landscape's minima, with the cell's tolerances."""
-    places = [p for p in landscape(teacher, sigma_).of_kind("spurious") if p.attracts][:2]
+    land = landscape(teacher, sigma_)
+    places = [p for p in land.of_kind("spurious") if p.attracts][:2]
     missing = 2 - len(places)
     quiet = cell.noise_epoch * cell.noise_epochs if cell.optimizer == "perturbed" else 0
-    numbers: Any = Goal(
-        power=teacher.A,  # type: ignore[arg-type]
-        angle_tolerance=cell.angle_tolerance,  # type: ignore[arg-type]
-        loss_tolerance=cell.loss_tolerance,  # type: ignore[arg-type]
-        spurious_angle=np.array([p.angle for p in places] + [NO_PLACE] * missing),  # type: ignore[arg-type]
-        spurious_loss=np.array([p.loss for p in places] + [0.0] * missing),  # type: ignore[arg-type]
-        quiet=quiet,  # type: ignore[arg-type]
-    )
-    return numbers  # type: ignore[no-any-return]
+    numbers: dict[str, Any] = {
+        "power": teacher.A,
+        "angle_tolerance": cell.angle_tolerance,
+        "loss_tolerance": cell.loss_tolerance,
+        "spurious_angle": np.array([p.angle for p in places] + [NO_PLACE] * missing),
+        "spurious_loss": np.array([p.loss for p in places] + [0.0] * missing),
+        "twin": float(any(p.angle > 3 for p in land.of_kind("global"))),
+        "quiet": quiet,
+    }
+    return Goal(**numbers)
 
 
 def source(
@@ -165,7 +167,8 @@ def source(
         cell.noise_epoch,
         cell.noise_epochs,
     )
-    noise: Any = Noise(*(np.asarray(word, dtype) for word in words), numbers)  # type: ignore[arg-type]
+    radii: list[Any] = [np.asarray(word, dtype) for word in words]
+    noise = Noise(*radii, numbers)
     return Perturbed(inner), noise, settings
 
 
@@ -221,9 +224,10 @@ def _sampled(
         if shared and stored:
             arrays = target(teacher, dtype=dtype)
             noise = jax.numpy.asarray(cell.label_noise, dtype)
-            drawn = some_inputs(key, np.arange(n), arrays, noise, sigma_)
-            data = Data(np.asarray(drawn.inputs), np.asarray(drawn.answers))  # type: ignore[arg-type]
+            drawn = some_inputs(key, jax.numpy.arange(n), arrays, noise, sigma_)
+            data = Data(*jax.tree.map(np.asarray, drawn))
         words = np.asarray(jax.random.key_data(key))
     family = Sampled(sigma_, n, batch, shared, stored, chunk, cell.estimator)
-    numbers: Any = SampleNumbers(np.asarray(cell.label_noise, dtype), words, data)  # type: ignore[arg-type]
+    known: dict[str, Any] = {"label_noise": np.asarray(cell.label_noise, dtype), "key": words}
+    numbers = SampleNumbers(**known, shared=data)
     return family, numbers, LaneSettings(width=width, shared=True)

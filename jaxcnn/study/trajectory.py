@@ -70,8 +70,8 @@ def trajectory(
 
     Args:
         teacher: the teacher, or a whole `Cell`.
-        steps: length of the run; by default until the loss has no digits left, or four times
-            as long as it takes to prove that it never will.
+        steps: length of the run; by default until the loss has no digits left, or twenty
+            times as long as it takes to prove that it never will.
         seed: as in `estimate` with the full engine; in float64 the start has other last digits.
         restart: index of the restart.
         every: steps between two rows; by default as few as give at most 4000 rows.
@@ -128,7 +128,7 @@ def _length(family: FullDescent, params: Any, state: Any, cell: Cell, activation
     level = _SETTLED * cell.teacher_norm**2
     count, code = settling_step(family, params, state, limit, level, activation=activation)
     taken = max(int(count), 1)
-    return min(4 * taken + 100, limit) if int(code) == Outcome.SPURIOUS else taken
+    return min(20 * taken + 500, limit) if int(code) == Outcome.SPURIOUS else taken
 
 
 def _plain(

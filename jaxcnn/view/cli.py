@@ -299,10 +299,13 @@ def plot(
             autocompletion=lambda: ["lines", "heat", "restarts", "width"],
         ),
     ] = "lines",
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="keep cells with this value")
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="add the exact probabilities")] = False,
 ) -> None:
     """Figure of a run: success probability over a key."""
-    _do("plot", run, out=out, x=x, by=by, kind=kind, exact=exact)
+    _do("plot", run, out=out, x=x, by=by, kind=kind, at=at or [], exact=exact)
 
 
 @app.command(rich_help_panel=_MANY)

@@ -34,11 +34,11 @@ def test_any_of_composes(p, one, other):
     assert any_of(p, one + other) == pytest.approx(both, rel=1e-12)
 
 
-@pytest.mark.parametrize("percent", range(1, 100))
-def test_decimal_ties_are_reached(percent):
-    p = percent / 100
+@pytest.mark.parametrize("decimal", [*(f"0.{i:02}" for i in range(1, 100)), "0.999", "0.9999"])
+def test_decimal_ties_are_reached(decimal):
+    p = float(decimal)
     for m in range(1, 30):
-        delta = float((1 - Decimal(percent) / 100) ** m)
+        delta = float((1 - Decimal(decimal)) ** m)
         assert restarts_needed(p, delta) == m
         assert restarts_needed(p, delta * (1.0 - 1e-9)) == m + 1
 

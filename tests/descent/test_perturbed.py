@@ -39,7 +39,7 @@ def test_filter_is_on_the_sphere_while_the_noise_is_on_then_plain_descent():
     close(jnp.linalg.norm(noisy.student.v), 1.0)
     state = walk(built, 1, state=noisy)
     after = walk(built, 200, state=state)
-    plain = built64(Cell(k=9, ratio=4.0, p=5), engine="full")
+    plain = built64(Cell(k=9, ratio=4.0, p=5, filter_step_size=0.2), engine="full")
     begun = plain.family(plain.params).start(jax.random.key(0))
     begun = begun._replace(z=jnp.concatenate(state.student))
     close(jnp.concatenate(after.student), walk(plain, 200, state=begun).z, 1e-10)

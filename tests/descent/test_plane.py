@@ -75,8 +75,8 @@ def test_the_laws_of_the_start_agree(name):
 
 def test_a_wrong_law_is_noticed():
     full = draw(cell(), None, "full", 1)
-    assert ks_2samp(full.s, draw(cell(init_scale=1.05), None, "reduced", 2).s).pvalue < 1e-6
-    assert ks_2samp(full.angle, draw(cell(p=6), None, "reduced", 2).angle).pvalue < 1e-6
+    assert ks_2samp(full.s, draw(cell(init_scale=1.2), None, "reduced", 2).s).pvalue < 1e-6
+    assert ks_2samp(full.angle, draw(cell(p=8), None, "reduced", 2).angle).pvalue < 1e-6
 
 
 @pytest.mark.parametrize("options", [cell(), cell(init="gaussian"), cell(init="sphere")])

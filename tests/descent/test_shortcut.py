@@ -67,6 +67,6 @@ def test_kernels_of_activations(name):
     close(values.h, 2 * math.pi * known.derivative)
     close(kernel.mean, 2 * math.pi * sigma.mean**2)
     assert kernel.odd == (name in ("erf", "sin"))
-    assert kernel.monotone == (name in ("relu", "leaky_relu", "erf", "sin"))
+    assert kernel.monotone == (name != "step")
     if kernel.monotone:
         assert np.all(np.asarray(kernel.steepest_beyond(jnp.asarray(angles))) >= values.h - 1e-9)

@@ -44,10 +44,10 @@ def _directory(path: Path) -> Path:
 
 def _print(result: Table1) -> None:
     with_exact = bool(result.cells["exact"].notna().any())
-    head = ["k", "ratio", "P(global)", "interval", "paper", "diff/se"]
+    head = ["k", "ratio", "P(global)", "interval", "paper", "diff"]
     head[4:4] = ["exact"] if with_exact else []
-    head += ["paper-exact/se"] if with_exact else []
-    head += ["undecided"] if result.cells["undecided"].any() else []
+    head += ["off"] if with_exact else []
+    head += ["undec."] if result.cells["undecided"].any() else []
     rows = []
     for row in result.cells.itertuples():
         texts = [
@@ -63,9 +63,12 @@ def _print(result: Table1) -> None:
             off = row.paper_off
             mark = " *" if abs(off) > FLAG else "  "
             texts.append(("-" if off != off else f"{off:+.1f}" if off else "0") + mark)
-        texts += [str(row.undecided)] if "undecided" in head else []
+        texts += [str(row.undecided)] if "undec." in head else []
         rows.append(texts)
     print_table(head, rows)
     print_text(str(result))
+    words = "diff: ours less the paper's, in standard errors of both, rounding allowed for"
+    words += "; off: the paper's less the exact value, in its own" if with_exact else ""
+    print_text(words)
     for note in result.notes():
         print_text(f"* {note}" if "off the exact" in note else f"  {note}")

@@ -45,7 +45,7 @@ def shades(count: int) -> list[Any]:
     if count <= len(CYCLE) and count <= 3:
         return list(CYCLE[:count])
     from_map = pyplot.get_cmap("viridis")
-    return [from_map(x) for x in np.linspace(0.0, 0.88, count)]
+    return [from_map(x) for x in np.linspace(0.0, 0.82, count)]
 
 
 def tidy(ax: Axes) -> None:

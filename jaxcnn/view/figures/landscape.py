@@ -64,9 +64,9 @@ def between_minima(
     ax.set_xlabel("angle $\\phi$ between $v$ and $w^*$")
     ax.set_ylabel("loss")
     ax.set_xlim(0.0, np.pi)
-    ax.set_ylim(0.0, 1.3 * float(max(valley.max(), line.max())))
+    ax.set_ylim(0.0, 1.1 * float(max(valley.max(), line.max())))
     ax.set_title(f"k = {teacher.k}, ratio {teacher.ratio:g}")
-    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    ax.legend(fontsize=7, frameon=False, loc="lower right")
     tidy(ax)
     return ax
 

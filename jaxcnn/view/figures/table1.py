@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from jaxcnn.study.paper import Table1
-from jaxcnn.view.figures.canvas import BLACK, axes, shades, tidy
+from jaxcnn.view.figures.canvas import BLACK, GREY, axes, shades, tidy
 
 
 def table1_figure(table: Table1 | pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -25,24 +25,26 @@ def table1_figure(table: Table1 | pd.DataFrame, ax: Axes | None = None) -> Axes:
     for number, (k, colour) in enumerate(zip(sizes, shades(len(sizes)), strict=True)):
         rows = cells[cells["k"] == k].sort_values("ratio")
         x = rows["ratio"].map(spots).to_numpy(float)
-        curve = rows["exact"] if with_exact else rows["p_global"]
-        ax.plot(x, curve, color=colour, lw=1.2, zorder=2)
         # Beside each other, so that the points of one ratio do not hide each other.
-        aside = x + 0.09 * (number - 0.5 * (len(sizes) - 1))
+        aside = x + 0.11 * (number - 0.5 * (len(sizes) - 1))
+        curve = rows["exact"] if with_exact else rows["p_global"]
+        ax.plot(aside, curve, color=colour, lw=1.1, zorder=2)
         low, high = rows["p_global"] - rows["low"], rows["high"] - rows["p_global"]
         ax.errorbar(
             aside, rows["p_global"], yerr=[low, high], fmt="o", ms=3, lw=1, color=colour, zorder=3
         )
-        ax.plot(aside, rows["paper"], "x", ms=5, mew=1.1, color=BLACK, zorder=4)
+        ax.plot(aside + 0.035, rows["paper"], "x", ms=4, mew=0.9, color=BLACK, zorder=4)
     ax.set_xticks(list(spots.values()), [f"{ratio}" for ratio in spots])
     ax.set_xlabel("ratio $(1^\\top a^*)^2 / \\|a^*\\|^2$")
     ax.set_ylabel("P(global minimum)")
     ax.set_ylim(0.46, 1.02)
     tidy(ax)
     handles = [
-        Line2D([], [], color=colour, marker="o", ms=3, lw=1.2, label=f"k = {k}")
+        Line2D([], [], color=colour, marker="o", ms=3, lw=1.1, label=f"k = {k}")
         for k, colour in zip(sizes, shades(len(sizes)), strict=True)
     ]
     handles.append(Line2D([], [], color=BLACK, marker="x", ls="", ms=5, label="paper"))
+    if with_exact:
+        handles.insert(-1, Line2D([], [], color=GREY, lw=1.1, label="exact (line)"))
     ax.legend(handles=handles, fontsize=8, frameon=False, loc="upper left")
     return ax

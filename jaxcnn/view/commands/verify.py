@@ -1,0 +1,24 @@
+"""`jaxcnn verify`: compute some of a run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jaxcnn.base.errors import RunError
+from jaxcnn.study.merge import verify
+from jaxcnn.study.run_directory import RunDirectory
+from jaxcnn.study.run_study import runner_words
+from jaxcnn.study.runner import EngineRunner
+from jaxcnn.view.terminal import print_text
+
+
+def run(path: Path, *, fraction: float, seed: int) -> None:
+    """Verify, and fail if anything disagrees."""
+    opened = RunDirectory.open(path)
+    runner = EngineRunner(**runner_words(opened.study))
+    result = verify(opened, fraction, runner, seed)
+    for line in result.disagreements:
+        print_text(line)
+    if not result.ok:
+        raise RunError(f"{path}: {result}")
+    print_text(str(result))

@@ -1,0 +1,115 @@
+"""A run directory as the commands and the report look at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxcnn.base.errors import InputError, NotExactError
+from jaxcnn.basin.exact import exact_probability
+from jaxcnn.study.axis import nearest
+from jaxcnn.study.run_directory import RunDirectory
+from jaxcnn.study.table import table
+from jaxcnn.view.progress import Watcher
+
+EXACT_SECONDS = 120.0
+"""How long a report or a table may work on exact values; the others are left out and said so."""
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """A run with its table.
+
+    Attributes:
+        run: the run directory.
+        table: from `jaxcnn.study.table`, with an `exact` column if it was asked for.
+        keys: the keys that vary.
+        without_exact: why cells have no exact value, with how many there are.
+    """
+
+    run: RunDirectory
+    table: pd.DataFrame
+    keys: tuple[str, ...]
+    without_exact: dict[str, int]
+
+    @property
+    def complete(self) -> int:
+        """How many cells need nothing more."""
+        return int((self.table["standing"] != "open").sum())
+
+
+def open_run(path: Path, *, exact: bool = False, watcher: Watcher | None = None) -> RunTable:
+    """Open a run and make its table.
+
+    Args:
+        path: the run directory.
+        exact: whether to add the exact probabilities, where there are any.
+        watcher: told how many cells have theirs.
+
+    Raises:
+        RunError: if it cannot be read or contradicts itself.
+    """
+    run = RunDirectory.open(path)
+    rows = table(run)
+    keys = tuple(name for names in run.study.cells.axes for name in names)
+    missing: dict[str, int] = {}
+    if exact:
+        values, missing = _exact(run, watcher)
+        rows.insert(rows.columns.get_loc("high") + 1, "exact", values)
+    return RunTable(run, rows, keys, missing)
+
+
+def _exact(run: RunDirectory, watcher: Watcher | None) -> tuple[np.ndarray, dict[str, int]]:
+    began, count = time.perf_counter(), len(run.study)
+    values, missing = np.full(count, np.nan), dict[str, int]()
+    for cell in range(count):
+        if time.perf_counter() - began > EXACT_SECONDS:
+            why = f"left out after {EXACT_SECONDS:.0f} s"
+            missing[why] = count - cell
+            break
+        try:
+            values[cell] = exact_probability(run.study.cells[cell]).p_global
+        except NotExactError as error:
+            missing[str(error)] = missing.get(str(error), 0) + 1
+        if watcher is not None:
+            watcher(cell + 1, count)
+    return values, missing
+
+
+def select(rows: pd.DataFrame, keys: Iterable[str], at: Iterable[str]) -> pd.DataFrame:
+    """The rows of a table with given values of keys.
+
+    Args:
+        rows: the table.
+        keys: the keys that vary.
+        at: texts "key=value".
+
+    Raises:
+        InputError: a text is no such pair, or no cell has the value.
+    """
+    for text in at:
+        key, equals, value = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise InputError("at", text, "must be KEY=VALUE, such as init=ball")
+        if key not in keys:
+            raise InputError("at", text, nearest(key, list(keys)))
+        there = [v for v in rows[key].unique() if _same(v, value.strip())]
+        if not there:
+            known = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in rows[key].unique()[:12])
+            raise InputError("at", text, f"must be a value of the study: {known}")
+        rows = rows[rows[key] == there[0]]
+    return rows
+
+
+def _same(value: Any, text: str) -> bool:
+    try:
+        return abs(float(value) - float(text)) <= 1e-5 * abs(float(text))
+    except (TypeError, ValueError):
+        return str(value) == text

@@ -1,0 +1,232 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_runner import FakeRunner, study
+
+from jaxcnn.base.errors import RunError
+from jaxcnn.study.merge import merge
+from jaxcnn.study.run_directory import RunDirectory
+from jaxcnn.study.schedule import Pace, Shard
+from jaxcnn.study.sweep import InProcess, sweep_in_process, sweep_with
+from jaxcnn.study.table import table
+from jaxcnn.study.unit import Task
+
+RUNNER = FakeRunner(undecided=0.05)
+RESTARTS = 3000
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    return table(sweep_in_process(study(restarts=RESTARTS), path, RUNNER))
+
+
+def started(*arguments):
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "fake_sweep.py"), *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+
+
+def ended(process):
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def assert_same(path, expected, counted_once=True):
+    run = RunDirectory.open(path)
+    pd.testing.assert_frame_equal(table(run), expected)
+    assert run.problems() == []
+    if counted_once:
+        assert [run.cost(cell)[1] for cell in range(12)] == [RESTARTS] * 12
+
+
+def test_a_sweep_ends_with_what_was_asked(uninterrupted):
+    assert (uninterrupted["restarts"] == RESTARTS).all()
+    assert (uninterrupted["standing"] == "enough").all()
+
+
+def test_a_finished_sweep_computes_nothing_more(tmp_path):
+    runner = FakeRunner()
+    sweep_in_process(study(), tmp_path / "a", runner)
+    asked = list(runner.tasks)
+    sweep_in_process(study(), tmp_path / "a", runner)
+    assert runner.tasks == asked
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"restarts": 700}, {"restarts": 3000}),
+        ({"restarts": None, "half_width": 0.05}, {"restarts": None, "half_width": 0.02}),
+        ({"restarts": None, "half_width": 0.03}, {"restarts": None, "half_width": 0.03, "confidence": 0.99}),
+        (
+            {"restarts": None, "decision": {"above": 0.7}, "max_restarts": 500},
+            {"restarts": None, "decision": {"above": 0.7}, "max_restarts": 2000},
+        ),
+    ],
+)  # fmt: skip
+def test_extending_computes_nothing_twice_and_ends_where_one_sweep_would(tmp_path, before, after):
+    runner = FakeRunner()
+    sweep_in_process(study(**before), tmp_path / "a", runner)
+    extended = sweep_in_process(study(**after), tmp_path / "a", runner)
+    computed = sum(task.count for task in runner.tasks)
+    assert computed == extended.closed().sum()
+    direct = sweep_in_process(study(**after), tmp_path / "b", FakeRunner())
+    pd.testing.assert_frame_equal(table(extended), table(direct))
+
+
+def test_progress_is_told(tmp_path):
+    told = []
+    sweep_in_process(study(), tmp_path / "a", FakeRunner(), told.append)
+    assert told[0].restarts == 0
+    assert told[0].needed == 12_000
+    assert (told[-1].cells_done, told[-1].restarts) == (12, 12_000)
+    assert [one.restarts for one in told] == sorted(one.restarts for one in told)
+
+
+def test_a_runner_that_fails_loses_nothing_that_was_kept(tmp_path, uninterrupted):
+    class Failing(FakeRunner):
+        def __call__(self, cells, tasks):
+            if len(self.tasks) > 20:
+                raise MemoryError
+            return super().__call__(cells, tasks)
+
+    run = RunDirectory.create_or_open(tmp_path / "a", study(restarts=RESTARTS))
+    with pytest.raises(MemoryError):
+        sweep_with(run, InProcess(Failing(undecided=0.05)), pace=Pace(seconds=1e-3))
+    assert 0 < run.closed().sum() < 12 * RESTARTS
+    sweep_in_process(study(restarts=RESTARTS), tmp_path / "a", RUNNER)
+    assert_same(tmp_path / "a", uninterrupted)
+
+
+class Shuffled:
+    """Four workers that hand back bundles in any order."""
+
+    workers, depth = 4, 9
+
+    def __init__(self, runner, seed):
+        self.runner, self.source, self.waiting = runner, random.Random(seed), []
+
+    def submit(self, cells, tasks):
+        self.waiting.append((cells, tasks))
+
+    def finished(self):
+        inner = InProcess(self.runner)
+        inner.submit(*self.waiting.pop(self.source.randrange(len(self.waiting))))
+        return inner.finished()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"restarts": 100_000, "grid": {"k": [25], "ratio": [1, 4]}},
+        {"restarts": None, "half_width": 0.01},
+        {"restarts": None, "decision": {"above": {"ratio": 4}}, "max_restarts": 4000},
+    ],
+)
+def test_the_order_of_results_does_not_matter(tmp_path, rule, seed):
+    direct = sweep_in_process(study(**rule), tmp_path / "a", RUNNER)
+    runner = FakeRunner(undecided=0.05)
+    run = RunDirectory.create_or_open(tmp_path / "b", study(**rule))
+    sweep_with(run, Shuffled(runner, seed), pace=Pace(seconds=1e-3))
+    pd.testing.assert_frame_equal(table(run), table(direct))
+    assert sum(task.count for task in runner.tasks) == run.closed().sum()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"restarts": 300},
+        {"restarts": 400_000, "grid": {"k": [25], "ratio": [1, 4]}},
+        {"restarts": None, "half_width": 0.02},
+        {"restarts": None, "decision": {"above": {"ratio": 4}}, "max_restarts": 3000},
+    ],
+)
+def test_shards_together_make_the_whole(tmp_path, rule):
+    made = study(**rule)
+    whole = sweep_in_process(made, tmp_path / "whole", RUNNER)
+    for number in range(3):
+        sweep_in_process(made, tmp_path / f"{number}", RUNNER, shard=Shard(number, 3))
+        sweep_in_process(made, tmp_path / "same", RUNNER, shard=Shard(number, 3))
+        part = RunDirectory.open(tmp_path / f"{number}")
+        assert sum(part.cost(cell)[1] for cell in range(len(made))) < whole.closed().sum()
+    merge(*(tmp_path / f"{number}" for number in range(3)), out=tmp_path / "merged")
+    for name in ("same", "merged"):
+        run = RunDirectory.open(tmp_path / name)
+        pd.testing.assert_frame_equal(table(run), table(whole))
+        assert sum(run.cost(cell)[1] for cell in range(len(made))) == whole.closed().sum()
+
+
+def kill_and_resume(path, expected, moments, seed):
+    source, kills = random.Random(seed), 0
+    while kills < moments:
+        process = started(path, RESTARTS)
+        if source.random() < 0.9:
+            process.stdout.readline()
+        time.sleep(source.random() ** 2 * 0.4)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        else:
+            for unit in source.sample(sorted((path / "units").glob("*.jsonl")), 8):
+                unit.unlink()  # work to go on with
+        ended(process)
+    assert ended(started(path, RESTARTS)) == (0, "")
+    assert_same(path, expected)
+
+
+def test_killed_at_random_moments(tmp_path, uninterrupted):
+    kill_and_resume(tmp_path / "a", uninterrupted, 5, 1)
+
+
+@pytest.mark.heavy
+def test_killed_at_a_hundred_random_moments(tmp_path, uninterrupted):
+    kill_and_resume(tmp_path / "a", uninterrupted, 100, 2)
+
+
+def test_three_sweeps_on_one_directory_at_once(tmp_path, uninterrupted):
+    processes = [started(tmp_path / "a", RESTARTS) for _ in range(3)]
+    assert [ended(process) for process in processes] == [(0, "")] * 3
+    assert_same(tmp_path / "a", uninterrupted, counted_once=False)
+    assert not list((tmp_path / "a/units").glob(".*"))
+
+
+def test_one_of_three_killed(tmp_path, uninterrupted):
+    processes = [started(tmp_path / "a", RESTARTS, f"{i}/3") for i in range(3)]
+    for process in processes:
+        process.stdout.readline()
+    processes[1].kill()
+    assert [ended(process)[0] for process in processes] == [0, -signal.SIGKILL, 0]
+    assert ended(started(tmp_path / "a", RESTARTS, "1/3")) == (0, "")
+    assert_same(tmp_path / "a", uninterrupted)
+
+
+def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, uninterrupted):
+    status, errors = ended(started(tmp_path / "a", RESTARTS, "0/1", 1500))
+    assert status == 2
+    assert errors.endswith("cannot be written: File too large\n")
+    assert len(errors.splitlines()) == 1
+    assert not list((tmp_path / "a/units").glob(".*"))
+    assert RunDirectory.open(tmp_path / "a").problems() == []
+    assert ended(started(tmp_path / "a", RESTARTS)) == (0, "")
+    assert_same(tmp_path / "a", uninterrupted)
+
+
+def test_a_directory_that_contradicts_itself_is_not_swept(tmp_path):
+    sweep_in_process(study(), tmp_path / "a", FakeRunner())
+    run = RunDirectory.open(tmp_path / "a")
+    wrong = FakeRunner(flips=(5,))
+    run.append(wrong([run.study.cells[0]], [Task(0, 0, 10)]), wrong.provenance)
+    with pytest.raises(RunError, match="disagree on 1 of cell 0"):
+        sweep_in_process(study(), tmp_path / "a", FakeRunner())
