@@ -59,7 +59,9 @@ def main():
         "from jaxcnn.base.cell import Cell; from jaxcnn.basin.exact import exact_probability; "
         "print(exact_probability(Cell(k=25, ratio=4, step_size=0.05)))"
     )
-    _, wall, _ = timed(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True))
+    _, wall, _ = timed(
+        lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    )
     show("whole process, import to answer", wall, float("nan"))
 
 

@@ -13,67 +13,82 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxcnn.base.cell import Cell as Cell
-    from jaxcnn.base.counts import Counts as Counts
-    from jaxcnn.base.interval import Interval as Interval
+    from jaxcnn.base.errors import JaxcnnError as JaxcnnError
     from jaxcnn.base.outcome import Outcome as Outcome
+    from jaxcnn.basin.boundary import boundary as boundary
     from jaxcnn.basin.exact import Exact as Exact
-    from jaxcnn.engine.dynamics import Dynamics as Dynamics
+    from jaxcnn.model.landscape import Landscape as Landscape
     from jaxcnn.model.landscape import landscape as landscape
     from jaxcnn.model.teacher import Teacher as Teacher
     from jaxcnn.study.build import Start as Start
+    from jaxcnn.study.compare import compare as compare
     from jaxcnn.study.estimate import Estimate as Estimate
     from jaxcnn.study.estimate import estimate as estimate
     from jaxcnn.study.exact import exact as exact
     from jaxcnn.study.merge import merge as merge
+    from jaxcnn.study.paper import Table1 as Table1
     from jaxcnn.study.paper import table1 as table1
+    from jaxcnn.study.run_directory import RunDirectory as RunDirectory
     from jaxcnn.study.run_study import sweep as sweep
+    from jaxcnn.study.study import Study as Study
     from jaxcnn.study.trajectory import phases as phases
     from jaxcnn.study.trajectory import steps_to as steps_to
     from jaxcnn.study.trajectory import trajectory as trajectory
+    from jaxcnn.view.report import report as report
 
 __version__ = "0.1.0"
 
-_WHERE = {
-    "Cell": "jaxcnn.base.cell",
-    "Counts": "jaxcnn.base.counts",
-    "Dynamics": "jaxcnn.engine.dynamics",
-    "Estimate": "jaxcnn.study.estimate",
-    "Exact": "jaxcnn.basin.exact",
-    "Interval": "jaxcnn.base.interval",
-    "Outcome": "jaxcnn.base.outcome",
-    "Start": "jaxcnn.study.build",
-    "Teacher": "jaxcnn.model.teacher",
-    "estimate": "jaxcnn.study.estimate",
-    "exact": "jaxcnn.study.exact",
-    "landscape": "jaxcnn.model.landscape",
-    "merge": "jaxcnn.study.merge",
-    "phases": "jaxcnn.study.trajectory",
-    "steps_to": "jaxcnn.study.trajectory",
-    "sweep": "jaxcnn.study.run_study",
-    "table1": "jaxcnn.study.paper",
-    "trajectory": "jaxcnn.study.trajectory",
-}
-
 __all__ = [
     "Cell",
-    "Counts",
-    "Dynamics",
     "Estimate",
     "Exact",
-    "Interval",
+    "JaxcnnError",
+    "Landscape",
     "Outcome",
+    "RunDirectory",
     "Start",
+    "Study",
+    "Table1",
     "Teacher",
+    "boundary",
+    "compare",
     "estimate",
     "exact",
     "landscape",
     "merge",
     "phases",
+    "report",
     "steps_to",
     "sweep",
     "table1",
     "trajectory",
 ]
+
+_WHERE = {
+    "Cell": "jaxcnn.base.cell",
+    "Estimate": "jaxcnn.study.estimate",
+    "Exact": "jaxcnn.basin.exact",
+    "JaxcnnError": "jaxcnn.base.errors",
+    "Landscape": "jaxcnn.model.landscape",
+    "Outcome": "jaxcnn.base.outcome",
+    "RunDirectory": "jaxcnn.study.run_directory",
+    "Start": "jaxcnn.study.build",
+    "Study": "jaxcnn.study.study",
+    "Table1": "jaxcnn.study.paper",
+    "Teacher": "jaxcnn.model.teacher",
+    "boundary": "jaxcnn.basin.boundary",
+    "compare": "jaxcnn.study.compare",
+    "estimate": "jaxcnn.study.estimate",
+    "exact": "jaxcnn.study.exact",
+    "landscape": "jaxcnn.model.landscape",
+    "merge": "jaxcnn.study.merge",
+    "phases": "jaxcnn.study.trajectory",
+    "report": "jaxcnn.view.report",
+    "steps_to": "jaxcnn.study.trajectory",
+    "sweep": "jaxcnn.study.run_study",
+    "table1": "jaxcnn.study.paper",
+    "trajectory": "jaxcnn.study.trajectory",
+}
 
 
 def __getattr__(name: str) -> Any:

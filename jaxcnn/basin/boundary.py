@@ -45,7 +45,9 @@ class EdgeState:
     covector: tuple[float, float, float]
 
     def __str__(self) -> str:
-        return f"edge state: angle {self.angle:.6f}, 1'a {self.output_sum:.6g}, rate {self.rate:.6g}"
+        return (
+            f"edge state: angle {self.angle:.6f}, 1'a {self.output_sum:.6g}, rate {self.rate:.6g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,7 @@ class Boundary:
         return found.at.reshape(one.shape)
 
 
-def boundary(
-    cell: Cell, *, teacher: Teacher | None = None, v_norm: float = 1.0
-) -> Boundary:
+def boundary(cell: Cell, *, teacher: Teacher | None = None, v_norm: float = 1.0) -> Boundary:
     """The basin boundary of a cell; its start laws and p do not matter.
 
     With `optimizer = "flow"` it is the boundary of the gradient flow, the limit of small steps.
@@ -212,5 +212,5 @@ def frozen_probability(cell: Cell, p: int | None = None, **start: Any) -> tuple[
     if problem.filter == "fixed":
         good = float(problem.angle < edge)
         return good, 1.0 - good
-    good_, bad = angle_split(p or cell.p, np.array([math.log(math.tan(0.5 * edge))]))
+    good_, bad = angle_split(cell.p if p is None else p, np.array([math.log(math.tan(0.5 * edge))]))
     return float(good_[0]), float(bad[0])

@@ -97,16 +97,16 @@ def conditional_probability(
 
     Source: Maurer & Pontil, COLT 2009, Theorem 4 (the interval).
     """
-    count, size = whole("draws", draws, 2), whole("p", p or cell.p, 2)
+    count, size = whole("draws", draws, 2), whole("p", cell.p if p is None else p, 2)
     # One bound for each disk and one for the unknown draws share the error.
     share = (1.0 - confidence_level(confidence)) / (len(_TAILS) + 2)
     level = math.log(4.0 / share)
     problem = problem_of(cell, **start)
     certain = certainty(problem)
     if certain is not None:
-        bad = 1.0 - certain[0]
+        sure = 1.0 - certain[0]
         return Conditional(
-            p_spurious=bad, low=bad, high=bad, confidence=confidence, standard_error=0.0,
+            p_spurious=sure, low=sure, high=sure, confidence=confidence, standard_error=0.0,
             draws=0, unknown=0, threshold_evaluations=0,
         )  # fmt: skip
     if problem.filter == "fixed":

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real, whole
@@ -16,7 +15,6 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.basin.problem import Problem, problem_of
 from jaxcnn.basin.quadrature import Converged, integrate
 from jaxcnn.basin.stepping import Stepper
-from jaxcnn.model.teacher import Teacher
 
 TOLERANCE = 1e-10
 
@@ -69,22 +67,17 @@ class Exact:
 
 @overload
 def exact_probability(
-    cell: Cell, p: int | None = None, tolerance: float = ..., **start: Any
+    cell: Cell, p: int | None = None, tolerance: float = TOLERANCE, **start: Any
 ) -> Exact: ...
 @overload
 def exact_probability(
-    cell: Cell, p: Sequence[int], tolerance: float = ..., **start: Any
+    cell: Cell, p: Sequence[int], tolerance: float = TOLERANCE, **start: Any
 ) -> tuple[Exact, ...]: ...
 def exact_probability(
     cell: Cell,
     p: int | Sequence[int] | None = None,
     tolerance: float = TOLERANCE,
-    *,
-    teacher: Teacher | None = None,
-    a: ArrayLike | None = None,
-    a_mean: ArrayLike | None = None,
-    angle: float | None = None,
-    v_norm: float = 1.0,
+    **start: Any,
 ) -> Exact | tuple[Exact, ...]:
     """P(global) of plain population gradient descent, by quadrature over the basin boundary.
 
@@ -96,11 +89,9 @@ def exact_probability(
         p: patch size, or several (one threshold map serves them all); the cell's if not given.
         tolerance: asked of the absolute error; the smaller of P and 1 − P is refined on to a
             relative 10⁻⁶ where that can be reached.
-        teacher: explicit w*, a*, instead of the cell's.
-        a: fixed a₀, shape (k,), instead of `init`.
-        a_mean: added to a₀, a number or shape (k,).
-        angle: fixed start angle φ₀, radians, instead of `filter_init`.
-        v_norm: ‖v₀‖ on the sphere or at a fixed angle.
+        **start: `teacher` (explicit w*, a*), `a` (fixed a₀, shape (k,)), `a_mean` (added to a₀, a
+            number or shape (k,)), `angle` (fixed φ₀, radians) and `v_norm` (‖v₀‖ on the sphere
+            or at a fixed angle), instead of the cell's; see `problem_of`.
 
     Returns:
         An `Exact`, or one for each p of a list.
@@ -110,12 +101,13 @@ def exact_probability(
         NotExactError: there is no exact probability for this experiment, or the answer did not
             converge, or the outcome is not monotone in the start angle.
     """
-    several = p is not None and not isinstance(p, (int, np.integer))
-    ps = [whole("p", int_, 2) for int_ in p] if several else [whole("p", p or cell.p, 2)]  # type: ignore[union-attr]
+    several = isinstance(p, Sequence)
+    asked_for = p if isinstance(p, Sequence) else (cell.p if p is None else p,)
+    ps = [whole("p", size, 2) for size in asked_for]
     if not ps:
         raise InputError("p", p, "must hold at least one patch size")
     asked = real("tolerance", tolerance, 0.0, 1.0, ends=False)
-    problem = problem_of(cell, teacher=teacher, a=a, a_mean=a_mean, angle=angle, v_norm=v_norm)
+    problem = problem_of(cell, **start)
     certain = certainty(problem)
     if certain is not None:
         good, reason = certain

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betainc, betaln
 
 from jaxcnn.basin.problem import Array
 
 
-def beyond(half: float, sine2: Array, positive: Array) -> tuple[Array, Array]:
+def beyond(half: float, sine2: Array, positive: NDArray[np.bool_]) -> tuple[Array, Array]:
     """P(T > t) and P(T < t) for T on (−1, 1) with density ∝ (1 − t²)^(half − 1).
 
     The smaller of the two is ½ I_{1−t²}(half, ½), to full relative accuracy.

@@ -179,7 +179,12 @@ def checked(problem: Problem) -> Problem:
 def _refuse(cell: Cell) -> None:
     """Name the first option that the four scalars and their order do not carry."""
     reasons = (
-        ("optimizer", cell.optimizer, cell.optimizer not in ("sgd", "flow"), "is not plain gradient descent"),
+        (
+            "optimizer",
+            cell.optimizer,
+            cell.optimizer not in ("sgd", "flow"),
+            "is not plain gradient descent",
+        ),
         ("activation", cell.activation, cell.activation != "relu", "has no threshold map yet"),
         ("samples", cell.samples, cell.samples is not None, "is not the population loss"),
         ("schedule", cell.schedule, cell.schedule != "constant", "is not a constant step size"),

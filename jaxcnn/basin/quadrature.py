@@ -25,12 +25,12 @@ from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr
 
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.basin.marginal import angle_density, angle_split, beyond
-from jaxcnn.basin.problem import INSTEAD, Array, Problem
+from jaxcnn.basin.problem import INSTEAD, Array
 from jaxcnn.basin.rules import NEGLIGIBLE, normal_rule, plane_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
 from jaxcnn.basin.threshold import angle_line, output_line, thresholds
 
-ORDERS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
 LINE_ORDERS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 ROUNDING = 1e-14
 RARE = 1e-6
@@ -81,23 +81,23 @@ def integrate(
     problem = stepper.problem
     if problem.filter == "fixed":
         one = _at_fixed_angle(stepper, tolerance)
-        return Converged(
-            *(np.repeat(part, len(ps)) for part in (one.p_global, one.p_spurious, one.error)),
-            one.order,
-            one.evaluations,
-        )
+        return _joined([one] * len(ps), one.evaluations)
     if problem.filter == "gaussian":
         parts = [_over_norms(stepper, p, tolerance) for p in ps]
-        return Converged(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in _VALUES),
-            max(part.order for part in parts),
-            sum(part.evaluations for part in parts),
-        )
+        return _joined(parts, sum(part.evaluations for part in parts))
     orders = ORDERS[:1] if problem.output == "point" else ORDERS
     return _refine(lambda n: _angles(stepper, n, ps), orders, tolerance, strict)
 
 
-_VALUES = ("p_global", "p_spurious", "error")
+def _joined(parts: Sequence[Converged], evaluations: int) -> Converged:
+    """The answers of several p as one."""
+    return Converged(
+        np.concatenate([part.p_global for part in parts]),
+        np.concatenate([part.p_spurious for part in parts]),
+        np.concatenate([part.error for part in parts]),
+        max(part.order for part in parts),
+        evaluations,
+    )
 
 
 def _refine(
@@ -106,7 +106,9 @@ def _refine(
     """Raise the order until two orders agree; a single order is exact by itself."""
     sums = [rule(orders[0])]
     gaps: list[Array] = []
-    best = Converged(sums[0].good, sums[0].bad, sums[0].noise + ROUNDING, orders[0], sums[0].evaluations)
+    best = Converged(
+        sums[0].good, sums[0].bad, sums[0].noise + ROUNDING, orders[0], sums[0].evaluations
+    )
     for order in orders[1:]:
         sums.append(rule(order))
         now = sums[-1]
@@ -154,7 +156,7 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
     low, high = np.log(2.0 * gammaincinv(half, tail)), np.log(2.0 * gammainccinv(half, tail))
     done: dict[float, Converged] = {}
 
-    def trapezoid(gap: float) -> tuple[Array, Array, Array]:
+    def trapezoid(gap: float) -> tuple[float, float, float]:
         nodes = gap * np.arange(np.ceil(low / gap), np.floor(high / gap) + 1)
         size = np.exp(nodes)
         weight = gap * np.exp(half * np.log(0.5 * size) - 0.5 * size - gammaln(half))
@@ -164,9 +166,12 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
                 asked = min(0.5, 0.02 * tolerance / float(mass))
                 inner = Stepper(part)
                 done[float(node)] = integrate(inner, [p], asked, strict=False)
-        parts = [done[float(node)] for node in nodes]
-        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in _VALUES)
-        return tuple(weight @ column for column in columns)  # type: ignore[return-value]
+        sums = _joined([done[float(node)] for node in nodes], 0)
+        return (
+            float(weight @ sums.p_global),
+            float(weight @ sums.p_spurious),
+            float(weight @ sums.error),
+        )
 
     # Both sums, so that what the truncation and the trapezoid leave out of 1 shows.
     values = trapezoid(0.5)
@@ -174,11 +179,11 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
         good, bad, noise = trapezoid(gap)
         change = max(abs(good - values[0]), abs(bad - values[1]), abs(1.0 - good - bad))
         values = (good, bad, noise)
-        error = float(change + noise + 2.0 * tail + ROUNDING)
+        error = change + noise + 2.0 * tail + ROUNDING
         if error <= tolerance:
             order = max(part.order for part in done.values())
             cost = sum(part.evaluations for part in done.values())
-            return Converged(*(np.array([float(v)]) for v in (good, bad, error)), order, cost)
+            return Converged(np.array([good]), np.array([bad]), np.array([error]), order, cost)
     raise NotExactError(
         f"the quadrature over |v| has an error of {error:.2g} (tolerance {tolerance:.2g}): {INSTEAD}"
     )
@@ -239,7 +244,9 @@ def _outputs(stepper: Stepper, order: int) -> _Sum:
         across = problem.scale * np.sqrt((1.0 - t) * (1.0 + t))
         half, reach = 0.5 * (n - 2), 1.5
         if half == 0.0:
-            raise NotExactError(f"init = 'sphere' at k = 2 and a fixed angle is no integral: {INSTEAD}")
+            raise NotExactError(
+                f"init = 'sphere' at k = 2 and a fixed angle is no integral: {INSTEAD}"
+            )
     keep = weight > NEGLIGIBLE
     t, weight, across = t[keep], weight[keep], across[keep]
     line = output_line(

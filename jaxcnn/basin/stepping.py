@@ -97,7 +97,8 @@ def unstable_coordinate(kernel: DescentKernel, at: Numbers, state: jax.Array) ->
     rate = lax.fori_loop(0, 12, newton, rate)
     along_s = -ratio * q / (state[3] * (rate + decay))
     along_m = kernel.mean * along_s / (rate + drain)
-    return (state[0] - at.edge_angle) + along_s * state[1] + along_m * (state[2] - at.edge_m)
+    w: jax.Array = (state[0] - at.edge_angle) + along_s * state[1]
+    return w + along_m * (state[2] - at.edge_m)
 
 
 def _descend(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
@@ -156,7 +157,9 @@ def _advance(
     rates = at.rates
     if rule == "flow":
         small = _FLOW_CERTIFICATE
-        rates = rates._replace(c=small * rates.c, c_filter=small * rates.c_filter, b=small * rates.b)
+        rates = rates._replace(
+            c=small * rates.c, c_filter=small * rates.c_filter, b=small * rates.b
+        )
     proved = certificate(kernel, rates, Scalars(state[0], state[1], state[2], state[3]))
     side = jnp.where((last < 0) & (state[1] > 0), Outcome.GLOBAL, Outcome.UNDECIDED)
     side = jnp.where((last > 0) & (state[1] < 0), Outcome.SPURIOUS, side)
@@ -206,7 +209,7 @@ def _program(kernel: DescentKernel, name: str) -> Callable[..., Any]:
                 lowered = jax.jit(lambda drop: _edge(kernel, drop)).lower(zero)
             else:
                 rule: Rule = "flow" if name == "flow" else "descent"
-                at = Numbers(Rates(*[zero] * 5), zero, zero, zero)  # type: ignore[arg-type]
+                at = Numbers(_rates(*[0.0] * 5), zero, zero, zero)
                 state = np.zeros((4, LANES))
 
                 def apply(at: Numbers, state: jax.Array, early: Any, late: Any) -> Any:
@@ -240,26 +243,21 @@ class Stepper:
         self.edge_angle, self.edge_pull = float(angle), float(pull)
         self.edge_m = problem.total**2 * problem.edge_drop / problem.drain
         unit = problem.c if rule == "descent" else 1.0
-        # Explicit steps of the flow resolve the fastest mode, of rate V + k m.
-        step = 1.0 if rule == "descent" else min(0.1, 1.0 / problem.drain)
+        # Steps of the flow resolve the fastest mode, of rate V + k m, to 10⁻¹² a unit of time.
+        step = 1.0 if rule == "descent" else min(0.05, 0.5 / problem.drain)
         self.edge_rate, shrink = self._modes()
         grow = max(self.edge_rate, 1e-12)
         speed = (2.0 * shrink + grow) * (unit if rule == "descent" else step)
         self.settle = max(64, int(np.ceil(36.0 / speed)))
         self.growth = 1.0 + min(1.0, shrink / grow)
         self.lane_steps = 0
-        rates = Rates(
-            *(
-                np.float64(value)
-                for value in (
-                    unit,
-                    unit * problem.c_filter / problem.c,
-                    unit * problem.drain,
-                    problem.power,
-                    problem.total**2,
-                )
-            )
-        )  # type: ignore[arg-type]
+        rates = _rates(
+            unit,
+            unit * problem.c_filter / problem.c,
+            unit * problem.drain,
+            problem.power,
+            problem.total**2,
+        )
         self._numbers = Numbers(
             rates, np.float64(self.edge_angle), np.float64(self.edge_m), np.float64(step)
         )
@@ -316,9 +314,15 @@ class Stepper:
         )
 
 
+def _rates(*values: float) -> Rates:
+    return Rates(*(np.float64(value) for value in values))  # type: ignore[arg-type]
+
+
 def _padded(chunk: Array) -> Array:
     short = LANES - chunk.shape[1]
-    return np.pad(chunk, ((0, 0), (0, short)), mode="edge") if short else np.ascontiguousarray(chunk)
+    return (
+        np.pad(chunk, ((0, 0), (0, short)), mode="edge") if short else np.ascontiguousarray(chunk)
+    )
 
 
 def _cpus() -> int:

@@ -228,7 +228,7 @@ def _ordered(
             break
         number, column = number[waiting], column[waiting]
         state = standing.state[:, waiting]
-    return good.all(axis=1), evaluations
+    return np.asarray(good.all(axis=1)), evaluations
 
 
 def _afford(stepper: Stepper, more: float) -> None:

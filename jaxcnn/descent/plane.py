@@ -108,7 +108,7 @@ def _uniforms(key: jax.Array, dtype: jnp.dtype) -> jax.Array:
     return (bits[:4] + (bits[4:] + 0.5) * 2.0**-32) * 2.0**-32
 
 
-def _squared_radius(kind: str, power: jax.Array, uniform: jax.Array) -> jax.Array:
+def _squared_radius(kind: str, power: float | jax.Array, uniform: jax.Array) -> jax.Array:
     """1 − V^power, or −2 log V, without cancellation."""
     log = jnp.log(uniform)
     return -2 * log if kind == "gaussian" else -jnp.expm1(power * log)

@@ -93,7 +93,8 @@ def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
     if kind == "sphere":
         return start.scale * direction
     uniform = jax.random.uniform(jax.random.fold_in(key, 2), (), a.dtype)
-    return start.scale * uniform ** (1 / start.patches) * direction
+    length: jax.Array = start.scale * uniform ** (1 / start.patches)
+    return length * direction
 
 
 def radius(kind: str, init_scale: float, total: float, patches: int) -> float:

@@ -12,6 +12,7 @@ give other numbers under `vmap`. (JAX, "Pseudorandom numbers", key implementatio
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.base.errors import InputError
@@ -27,10 +28,11 @@ def root_key(seed: int) -> jax.Array:
     A seed above 2³² keeps all its bits: `jax.random.key` alone would drop the upper ones
     when 64-bit types are off.
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < SEED_LIMIT:
+    number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not number or not 0 <= seed < SEED_LIMIT:
         raise InputError("seed", seed, "must be a whole number from 0 to 2**63 - 1")
     high, low = divmod(int(seed), WORD)
-    key = jax.random.wrap_key_data(np.array([0, low], np.uint32), impl="threefry2x32")
+    key = jax.random.wrap_key_data(jnp.array([0, low], jnp.uint32), impl="threefry2x32")
     return jax.random.fold_in(key, np.uint32(high)) if high else key
 
 

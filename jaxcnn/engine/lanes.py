@@ -204,7 +204,8 @@ class _Program:
 
     def select(self, lanes: _Lanes, index: jax.Array) -> _Lanes:
         """Lanes at `index`."""
-        return jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), lanes)
+        taken: _Lanes = jax.tree.map(lambda x: jnp.take(x, index, axis=-1, mode="clip"), lanes)
+        return taken
 
 
 def _running(lanes: _Lanes) -> jax.Array:
@@ -228,7 +229,8 @@ def _rank(mask: jax.Array) -> jax.Array:
 
 
 def _merge(take: jax.Array, new: _Lanes, old: _Lanes) -> _Lanes:
-    return jax.tree.map(lambda n, o: jnp.where(take, n, o), new, old)
+    merged: _Lanes = jax.tree.map(lambda n, o: jnp.where(take, n, o), new, old)
+    return merged
 
 
 class _Filling(NamedTuple):
@@ -316,7 +318,8 @@ def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
     filling = _Filling(idle, idle, jnp.int32(width), jnp.int32(0), jnp.int32(0), landed)
     filling = lax.while_loop(unfinished, body, filling)
     landed = program.retire(filling.landed, filling.lanes)
-    return landed._replace(checks=landed.checks.at[0].set(filling.tick)), filling.lanes, filling.tick
+    landed = landed._replace(checks=landed.checks.at[0].set(filling.tick))
+    return landed, filling.lanes, filling.tick
 
 
 def _drain(program: _Program, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:

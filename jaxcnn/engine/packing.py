@@ -60,11 +60,12 @@ def packing_of(example: Any) -> Packing:
     leaves, treedef = jax.tree.flatten(example)
     shapes, dtypes, keys = [], [], []
     for leaf in leaves:
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         keys.append(is_key)
         shapes.append((*leaf.shape, 2) if is_key else tuple(leaf.shape))
         dtypes.append("uint32" if is_key else str(leaf.dtype))
     groups = tuple(
-        (dtype, tuple(i for i, d in enumerate(dtypes) if d == dtype)) for dtype in sorted(set(dtypes))
+        (dtype, tuple(i for i, d in enumerate(dtypes) if d == dtype))
+        for dtype in sorted(set(dtypes))
     )
     return Packing(treedef, tuple(shapes), groups, tuple(keys))

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
@@ -40,7 +41,7 @@ class Job(NamedTuple):
 
     params: Any
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     max_steps: int
 
 
@@ -83,7 +84,7 @@ class _Piece(NamedTuple):
     job: int
     offset: int
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
 
 
 Progress = Callable[[int, int], None]
@@ -141,6 +142,7 @@ def run(
     launches = deque(_launches(jobs, settings, len(devices) * streams))
     total, finished = sum(j.count for j in jobs), 0
     paid: list[tuple[int, int]] = []
+    reporting = threading.Lock()
 
     def work_on(device: jax.Device) -> None:
         nonlocal finished
@@ -159,10 +161,12 @@ def run(
                     results[piece.job].outcomes[span] = landed.outcomes[at : at + piece.count]
                     results[piece.job].steps[span] = landed.steps[at : at + piece.count]
                     at += piece.count
-                paid.append((lane_steps(landed.checks, settings), int(landed.draws) * settings.width))
-                finished += at
-                if progress is not None:
-                    progress(finished, total)
+                steps = lane_steps(landed.checks, settings)
+                with reporting:
+                    paid.append((steps, int(landed.draws) * settings.width))
+                    finished += at
+                    if progress is not None:
+                        progress(finished, total)
 
     places = [device for device in devices for _ in range(streams)][: max(1, len(launches))]
     if len(places) == 1:
@@ -195,7 +199,7 @@ def _compile_once(family: Family, settings: LaneSettings, work: Work, place: Any
     with _COMPILING:
         if key not in _COMPILED:
             empty = work._replace(ends=jnp.zeros_like(work.ends))
-            jax.block_until_ready(launch(family, settings, empty))
+            launch(family, settings, empty).steps.block_until_ready()
             _COMPILED.add(key)
 
 
@@ -231,7 +235,8 @@ def _launches(jobs: Sequence[Job], settings: LaneSettings, workers: int) -> Iter
     for number, job in enumerate(jobs):
         cuts = [job.count * i // parts for i in range(parts + 1)]
         for i in range(parts):
-            groups[i].extend(_within_words(number, cuts[i], job.first + cuts[i], cuts[i + 1] - cuts[i]))
+            size = cuts[i + 1] - cuts[i]
+            groups[i].extend(_within_words(number, cuts[i], job.first + cuts[i], size))
     for group in groups:
         pending: list[_Piece] = []
         room = settings.capacity
@@ -243,7 +248,11 @@ def _launches(jobs: Sequence[Job], settings: LaneSettings, workers: int) -> Iter
                 count = min(room, piece.count)
                 pending.append(piece._replace(count=count))
                 room -= count
-                piece = _Piece(piece.job, piece.offset + count, piece.first + count, piece.count - count)
+                piece = piece._replace(
+                    offset=piece.offset + count,
+                    first=piece.first + count,
+                    count=piece.count - count,
+                )
         if pending:
             yield pending
 
@@ -261,13 +270,13 @@ def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: La
     tasks = 1 if settings.shared else settings.tasks
     padded = [*pieces, *[pieces[-1]] * (tasks - len(pieces))]
     trees = [jobs[piece.job].params for piece in padded]
-    ends = np.cumsum([p.count for p in pieces])
+    ends = list(accumulate(p.count for p in pieces))
     root = root_key(seed)
     blocks = {high: block_key(root, high * WORD) for high in {p.first // WORD for p in padded}}
     return Work(
         params=jax.tree.map(lambda *leaves: np.stack(leaves), *trees),
         roots=jnp.stack([blocks[p.first // WORD] for p in padded]),
-        low=np.array([p.first % WORD for p in padded], np.uint32),
-        ends=np.concatenate([ends, np.full(tasks - len(pieces), ends[-1])]).astype(np.int32),
-        max_steps=np.array([jobs[p.job].max_steps for p in padded], np.int32),
+        low=jnp.array([p.first % WORD for p in padded], jnp.uint32),
+        ends=jnp.array([*ends, *[ends[-1]] * (tasks - len(pieces))], jnp.int32),
+        max_steps=jnp.array([jobs[p.job].max_steps for p in padded], jnp.int32),
     )

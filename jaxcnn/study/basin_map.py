@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import whole
 from jaxcnn.base.errors import RefusedError
-from jaxcnn.basin.problem import problem_of
-from jaxcnn.basin.stepping import Stepper
-from jaxcnn.basin.threshold import angle_line, thresholds
+from jaxcnn.basin.boundary import boundary
 from jaxcnn.study.trajectory import trajectory
 
 _POINTS = 121
@@ -55,7 +53,8 @@ def basin_map(cell: Cell, *, runs: int = 8, seed: int = 0) -> BasinMap:
         RefusedError: at ratio = k starts with 1ᵀa = 0 all have alignment 0.
     """
     whole("runs", runs)
-    problem = problem_of(cell)
+    border = boundary(cell)
+    problem = border.problem
     if problem.side <= 1e-9 * np.sqrt(problem.power):
         raise RefusedError("ratio", cell.ratio, f"must be below k = {cell.k} for a map of basins")
     power = problem.power
@@ -66,16 +65,11 @@ def basin_map(cell: Cell, *, runs: int = 8, seed: int = 0) -> BasinMap:
     most = max((float(run["alignment"].max()) for run in samples), default=power)
     reach = max(most, -least, 0.5 * power)
     alignment = np.linspace(min(1.15 * least, -0.5 * power), 1.1 * reach, _POINTS)
-    if problem.supercritical:
+    if border.edge is None:
         threshold, edge, spurious = np.full(_POINTS, np.pi), np.nan, np.nan
     else:
-        stepper = Stepper(problem)
-        ones = np.ones(_POINTS)
-        line = angle_line(problem, 0.0 * ones, alignment / problem.side, ones)
-        guess = np.full(_POINTS, np.log(np.tan(0.5 * stepper.edge_angle)))
-        found = thresholds(stepper, line, guess, check=False)
-        threshold = 2.0 * np.arctan(np.exp(found.at))
-        edge = stepper.edge_angle
+        threshold = border.angle(0.0, alignment / problem.side)
+        edge = border.edge.angle
         height = problem.kernel.top - problem.kernel.bottom
         spurious = power * (1.0 - height / problem.edge_drop)
     return BasinMap(alignment, threshold, edge, power, spurious, samples, cell)

@@ -103,7 +103,7 @@ def cell_of(teacher: Teacher | Cell, options: dict[str, Any]) -> Cell:
             )
     if isinstance(teacher, Cell):
         return teacher.with_(**options)
-    sizes = {
+    sizes: dict[str, Any] = {
         "k": teacher.k,
         "p": teacher.p,
         "ratio": teacher.ratio,

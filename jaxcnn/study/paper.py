@@ -97,8 +97,9 @@ class Table1:
             named = ", ".join(f"({row.k}, {row.ratio})" for row in off.itertuples())
             where = f" at (k, ratio) = {named}" if named else ""
             found.append(
-                f"the printed value is off the exact one by more than {FLAG:g} of its own standard "
-                f"errors in {len(off)} of {known} cells{where}; chance alone gives {0.0455 * known:.1f}"
+                f"the printed value is off the exact one by more than {FLAG:g} of its own "
+                f"standard errors in {len(off)} of {known} cells{where}; "
+                f"chance alone gives {0.0455 * known:.1f}"
             )
         undecided = int(self.cells["undecided"].sum())
         if undecided:
@@ -109,8 +110,9 @@ class Table1:
         """One line."""
         largest = float(self.cells["difference"].abs().max())
         return (
-            f"Table 1: {len(self.cells)} cells, {self.restarts} restarts each ({self.engine} engine, "
-            f"teacher norm {self.teacher_norm:g}): at most {largest:.1f} standard errors from the paper"
+            f"Table 1: {len(self.cells)} cells, {self.restarts} restarts each "
+            f"({self.engine} engine, teacher norm {self.teacher_norm:g}): "
+            f"at most {largest:.1f} standard errors from the paper"
         )
 
     __repr__ = __str__

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -17,6 +18,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.full import FullDescent
 from jaxcnn.descent.trajectory import LossBelow, settling_step, trace
 from jaxcnn.engine.address import WORD, block_key, restart_key, root_key
+from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.run import Job, Progress, run
 from jaxcnn.model.activation import relu
 from jaxcnn.model.dual import Activation
@@ -52,7 +54,8 @@ class Phases:
         if math.isnan(self.rate):
             return "no linear phase: the loss does not go to zero"
         end = "not reached" if math.isnan(self.second_end) else f"{self.second_end:.0f}"
-        return f"T1 = {self.first_end:.0f}, T2 = {end} (loss {self.level:.3g}), linear rate {self.rate:.4g}"
+        when = f"T1 = {self.first_end:.0f}, T2 = {end} (loss {self.level:.3g})"
+        return f"{when}, linear rate {self.rate:.4g}"
 
 
 def trajectory(
@@ -97,8 +100,8 @@ def trajectory(
     given = teacher if isinstance(teacher, Teacher) else None
     built, family, activation = _plain(cell, given, start, "float64")
     with jax.enable_x64(True), jax.threefry_partitionable(True):
-        key = restart_key(block_key(root_key(seed), restart), np.uint32(restart % WORD))
-        params = jax.tree.map(jax.numpy.asarray, built.params)
+        key = restart_key(block_key(root_key(seed), restart), jnp.uint32(restart % WORD))
+        params = jax.tree.map(jnp.asarray, built.params)
         state = family(params).start(key)
         if steps is None:
             steps = _length(family, params, state, cell, activation)
@@ -123,7 +126,9 @@ def trajectory(
     return table
 
 
-def _length(family: FullDescent, params: Any, state: Any, cell: Cell, activation: Activation) -> int:
+def _length(
+    family: FullDescent, params: Any, state: Any, cell: Cell, activation: Activation
+) -> int:
     limit = min(cell.max_steps, _LONGEST)
     level = _SETTLED * cell.teacher_norm**2
     count, code = settling_step(family, params, state, limit, level, activation=activation)
@@ -163,7 +168,9 @@ def phases(table: pd.DataFrame, level: float | None = None) -> Phases:
         raise InputError("table", len(table), "must have at least 8 rows")
     step = table["step"].to_numpy(np.float64)
     loss = table["loss"].to_numpy(np.float64)
-    level = 1e-6 * float(loss[0]) if level is None else real("level", level, 0.0, math.inf, ends=False)
+    level = (
+        1e-6 * float(loss[0]) if level is None else real("level", level, 0.0, math.inf, ends=False)
+    )
     floor = 1e-12 * float(loss.max())
     (alive,) = np.nonzero(loss > floor)
     last = int(alive[-1])
@@ -215,6 +222,7 @@ def steps_to(
     whole("restarts", restarts, 1)
     cell = cell_of(teacher, options)
     given = teacher if isinstance(teacher, Teacher) else None
+    family: Family
     if loss is None:
         built = build(cell, teacher=given, start=start)
         family, params = built.family, built.params

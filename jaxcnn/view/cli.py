@@ -285,9 +285,7 @@ def compare(
 def plot(
     run: Run,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="figure to write")],
-    x: Annotated[
-        str | None, typer.Option(metavar="KEY", help="key on the horizontal axis")
-    ] = None,
+    x: Annotated[str | None, typer.Option(metavar="KEY", help="key on the horizontal axis")] = None,
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="a line, or a row of a heat map, for each")
     ] = None,

@@ -95,8 +95,9 @@ def report_page(opened: RunTable) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{name}</title>\n<style>\n{style}</style>\n</head>\n'
-        f"<body>\n<main>\n{''.join(parts)}\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
+        f'<link rel="icon" href="data:,">\n<title>{name}</title>\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{''.join(parts)}\n</main>\n"
+        f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
 
 
@@ -154,7 +155,7 @@ def _figures(opened: RunTable) -> str:
         by = next((key for key in free if key != x and sizes[key] <= _MOST_LINES), None)
         cut, where = _slice(rows, [key for key in free if key not in (x, by)])
         k = opened.run.study.cells.fixed.get("k")
-        chosen = float(cut["k"].iloc[0]) if "k" in cut and "k" != by and "k" != x else None
+        chosen = float(cut["k"].iloc[0]) if "k" in cut and by != "k" and x != "k" else None
         patches = float(str(k)) if k is not None else chosen
         what = "Success probability with intervals"
         what += " and exact values (lines)" if "exact" in cut else ""
@@ -169,7 +170,9 @@ def _figures(opened: RunTable) -> str:
     made.append(("Half width of the intervals", lambda ax: width_figure(rows, ax)))
     by_outcome = _steps(opened)
     if by_outcome:
-        made.append(("Steps to the proof of the outcome", lambda ax: steps_histogram(by_outcome, ax)))
+        made.append(
+            ("Steps to the proof of the outcome", lambda ax: steps_histogram(by_outcome, ax))
+        )
     return '<div class="figures">' + "".join(_inline(*each) for each in made) + "</div>"
 
 
@@ -184,7 +187,9 @@ def _slice(rows: pd.DataFrame, others: list[str]) -> tuple[pd.DataFrame, str]:
     for key in others:
         value = rows[key].iloc[0]
         rows = rows[rows[key] == value]
-        words.append(f"{plain(key)} = {value:g}" if not isinstance(value, str) else f"{plain(key)} = {value}")
+        words.append(
+            f"{plain(key)} = {value:g}" if not isinstance(value, str) else f"{plain(key)} = {value}"
+        )
     return rows, f", at {', '.join(words)}" if words else ""
 
 
@@ -222,13 +227,15 @@ def _cells(opened: RunTable) -> str:
     at = columns.index("p_global")
     columns[at:at] = outcomes
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(_NUMBERS.get(name, plain(name)))}</button></th>'
-        for name in columns
+        f'<th scope="col"><button type="button">{escape(text)}</button></th>'
+        for text in (_NUMBERS.get(name, plain(name)) for name in columns)
     )
     body = []
     for record in rows[columns].to_dict("records"):
         width = record["high"] - record["low"]
-        digits = max(3, min(8, 2 - math.floor(math.log10(max(width, 1e-9))))) if width == width else 4
+        digits = (
+            max(3, min(8, 2 - math.floor(math.log10(max(width, 1e-9))))) if width == width else 4
+        )
         body.append("<tr>" + "".join(_entry(n, record[n], digits) for n in columns) + "</tr>")
     return (
         '<div class="wide"><table class="sortable"><thead><tr>'

@@ -102,7 +102,9 @@ def select(rows: pd.DataFrame, keys: Iterable[str], at: Iterable[str]) -> pd.Dat
             raise InputError("at", text, nearest(key, list(keys)))
         there = [v for v in rows[key].unique() if _same(v, value.strip())]
         if not there:
-            known = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in rows[key].unique()[:12])
+            known = ", ".join(
+                f"{v:.6g}" if isinstance(v, float) else str(v) for v in rows[key].unique()[:12]
+            )
             raise InputError("at", text, f"must be a value of the study: {known}")
         rows = rows[rows[key] == there[0]]
     return rows

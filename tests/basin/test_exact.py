@@ -5,6 +5,9 @@ import math
 import jax
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.special import gammaln
+
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.basin.exact import exact_probability
@@ -13,9 +16,6 @@ from jaxcnn.basin.problem import problem_of
 from jaxcnn.basin.quadrature import integrate
 from jaxcnn.basin.rules import beta_rule, gamma_rule, normal_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
-from scipy import stats
-from scipy.special import gammaln
-
 from tests.basin.registry import FURTHER, GAUSSIAN_FILTER, INDEPENDENT, H
 
 
@@ -36,8 +36,8 @@ def test_answers_are_right_and_their_errors_honest(known):
         assert miss <= found.error + 1e-12 * known.p_spurious
 
 
-@pytest.mark.parametrize("known", (INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19]), ids=str)
-@pytest.mark.parametrize("tolerance", (1e-3, 1e-5, 1e-7))
+@pytest.mark.parametrize("known", [INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19]], ids=str)
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])
 def test_the_error_is_never_below_the_true_error_at_any_tolerance(known, tolerance):
     problem = problem_of(cell(**known.cell), **known.start)
     got = integrate(Stepper(problem), [known.cell.get("p", 6)], tolerance, strict=False)
@@ -92,7 +92,7 @@ def test_certain_answers_say_so():
 
 @pytest.mark.parametrize(
     "options",
-    (
+    [
         {"optimizer": "adam"},
         {"optimizer": "momentum"},
         {"samples": 100},
@@ -101,7 +101,7 @@ def test_certain_answers_say_so():
         {"activation": "step"},
         {"step_size": 0.3},
         {"step_size": 1e-9},
-    ),
+    ],
     ids=str,
 )
 def test_refusals_are_one_line_that_points_to_estimate(options):
@@ -123,7 +123,7 @@ def test_overshooting_starts_are_not_called_exact():
 
 @pytest.mark.parametrize(
     "arguments",
-    ({"p": 1}, {"p": []}, {"tolerance": 0.0}, {"angle": 4.0}, {"v_norm": 0.0}, {"a": [1.0]}),
+    [{"p": 1}, {"p": []}, {"tolerance": 0.0}, {"angle": 4.0}, {"v_norm": 0.0}, {"a": [1.0]}],
     ids=str,
 )
 def test_bad_arguments_are_named(arguments):
@@ -141,7 +141,7 @@ def test_settings_are_left_as_they_were():
     assert before == {name: getattr(jax.config, name) for name in before}
 
 
-@pytest.mark.parametrize("p", (2, 3, 6, 100))
+@pytest.mark.parametrize("p", [2, 3, 6, 100])
 def test_angle_law(p):
     angle = np.array([0.01, 0.5, math.pi / 2, 2.0, 3.1])
     below, above = angle_split(p, np.log(np.tan(angle / 2)))
@@ -156,7 +156,7 @@ def beta_moment(last, n):
 
 @pytest.mark.parametrize(
     ("rule", "moment", "rel"),
-    (
+    [
         (beta_rule(12.5, 8), lambda n: beta_moment(12.5, n), 1e-11),
         (beta_rule(0.5, 8), lambda n: beta_moment(0.5, n), 1e-11),
         (beta_rule(5e5, 8), lambda n: beta_moment(5e5, n), 1e-7),
@@ -164,7 +164,7 @@ def beta_moment(last, n):
         (symmetric_rule(0.0, 8), lambda n: 1 / (n + 1), 1e-11),
         (symmetric_rule(-0.5, 8), lambda n: math.comb(n, n // 2) / 2**n, 1e-11),
         (gamma_rule(1.0, 8), lambda n: float(math.factorial(n)), 1e-11),
-    ),
+    ],
 )
 def test_rules_have_the_moments_of_their_laws(rule, moment, rel):
     nodes, weights = rule

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.basin.boundary import boundary
@@ -17,8 +19,6 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.descent.reduced import step
 from jaxcnn.model.landscape import landscape
 from jaxcnn.model.teacher import Teacher
-from scipy.integrate import solve_ivp
-
 from tests.reference import angle_between, reaches_global, teacher, threshold_angle
 
 SLOW_CASES = (
@@ -87,7 +87,7 @@ def test_the_boundary_is_invariant():
     assert float(later.angle(x2, y2)) == pytest.approx(float(after.angle), abs=1e-12)
 
 
-@pytest.mark.parametrize(("k", "ratio"), ((49, 16), (81, 25)))
+@pytest.mark.parametrize(("k", "ratio"), [(49, 16), (81, 25)])
 def test_near_critical_thresholds_hold_under_long_runs(k, ratio):
     """Runs 10⁻³ off the threshold go where they should, however slowly."""
     problem = problem_of(Cell(k=k, ratio=ratio, step_size=0.05, teacher_norm=1.0))

@@ -12,7 +12,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.full import FullState, arctan2_positive, scalars
 from jaxcnn.descent.full import _inner as inner
 from jaxcnn.model.activation import relu
-from jaxcnn.model.population import Student, gradient, target
+from jaxcnn.model.population import Student, gradient
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 

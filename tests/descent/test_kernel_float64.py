@@ -3,6 +3,7 @@
 import jax
 import mpmath
 import numpy as np
+
 from jaxcnn.descent.kernel import arctan, sin_cos
 
 TINY = np.logspace(-15, -0.1, 60)

@@ -10,10 +10,10 @@ from jax import lax
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine.address import block_key, root_key
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.lanes import LaneSettings, Work, _Program, lane_steps, stage_widths
 from jaxcnn.engine.run import Job, run
-from jaxcnn.engine.address import block_key, root_key
 from jaxcnn.study.build import build
 
 STEPS = 4000

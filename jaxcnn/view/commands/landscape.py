@@ -43,7 +43,9 @@ def run(words: dict[str, Any], *, out: Path | None, json: bool) -> None:
         ]
         for point in result.points
     ]
-    print_table(["point", "angle", "loss", "a'a*", "1'a", "attracts", "Hessian"], rows, words=(0, 5))
+    print_table(
+        ["point", "angle", "loss", "a'a*", "1'a", "attracts", "Hessian"], rows, words=(0, 5)
+    )
     for point in result.points:
         print_text(f"{point.kind}: {point.note}")
     if out is not None:

@@ -46,7 +46,11 @@ def print_run(opened: RunTable) -> None:
             text.append(f"{row['complete']:.0%}")
         texts.append(text)
     head = _shortened(head, texts, len(opened.keys))
-    words = [i for i, key in enumerate(opened.keys) if rows[key].dtype == object or rows[key].dtype == "str"]
+    words = [
+        i
+        for i, key in enumerate(opened.keys)
+        if rows[key].dtype == object or rows[key].dtype == "str"
+    ]
     print_table(head, texts, words=words)
     if len(rows) > _MOST_ROWS:
         print_text(f"... and {len(rows) - _MOST_ROWS} cells more: `jaxcnn export` writes them all")

@@ -46,4 +46,6 @@ def run(words: dict[str, Any], *, out: Path | None, **options: Any) -> None:
     if len(table) >= 8:
         print_text(str(phases(table)))
     if out is not None:
-        print_text(f"written: {out} ({len(table)} rows)" if out.suffix == ".csv" else f"written: {out}")
+        print_text(
+            f"written: {out} ({len(table)} rows)" if out.suffix == ".csv" else f"written: {out}"
+        )

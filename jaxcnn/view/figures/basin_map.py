@@ -26,7 +26,9 @@ def basin_figure(found: BasinMap, ax: Axes | None = None) -> Axes:
     ax.fill_between(s, threshold, np.pi, color=RED, alpha=0.13, lw=0)
     if math.isfinite(found.edge_angle):
         ax.plot(s, threshold, color=BLACK, lw=1.5, label="separatrix at $1^\\top a = 0$")
-        ax.plot(0.0, found.edge_angle, "D", color=BLACK, mfc="white", ms=6, zorder=5, label="edge state")
+        ax.plot(
+            0.0, found.edge_angle, "D", color=BLACK, mfc="white", ms=6, zorder=5, label="edge state"
+        )
         ax.plot(
             found.spurious, np.pi, "o", color=RED, ms=7, zorder=5, clip_on=False, label="spurious"
         )

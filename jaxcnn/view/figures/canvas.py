@@ -36,8 +36,7 @@ def axes(ax: Axes | None, size: tuple[float, float] = COLUMN) -> Axes:
     """`ax`, or the axes of a new figure."""
     if ax is not None:
         return ax
-    _, made = pyplot.subplots(figsize=size, layout="constrained")
-    return made
+    return pyplot.figure(figsize=size, layout="constrained").subplots()
 
 
 def shades(count: int) -> list[Any]:
@@ -52,9 +51,9 @@ def tidy(ax: Axes) -> None:
     """Take away the frame on two sides and set text small enough for a column."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
-    ax.xaxis.label.set_size(9)
-    ax.yaxis.label.set_size(9)
-    ax.title.set_size(9)
+    ax.xaxis.label.set_fontsize(9)
+    ax.yaxis.label.set_fontsize(9)
+    ax.title.set_fontsize(9)
 
 
 def writable(path: Path, *more: str) -> None:

@@ -26,8 +26,7 @@ def width_figure(table: pd.DataFrame, ax: Axes | None = None, *, x: str = "resta
     if x == "restarts" and len(shown):
         least, most = float(shown[x].min()), float(shown[x].max())
         widen = max(1.5, np.sqrt(30.0 * least / most))
-        ends = np.array([least / widen, most * widen])
-        n = np.unique(np.geomspace(*ends, 60).astype(int).clip(2))
+        n = np.unique(np.geomspace(least / widen, most * widen, 60).astype(int).clip(2))
         low, high = clopper_pearson_many(n // 2, n)
         ax.plot(n, 0.5 * (high - low), color=GREY, lw=1.1, label="P = 1/2")
         low, high = clopper_pearson_many(n, n)

@@ -38,7 +38,9 @@ def restarts_figure(
         high = [min(restarts_needed(float(x), middle), 1e4) for x in shown["low"]]
         low = [restarts_needed(float(x), middle) for x in shown["high"]]
         gaps = [np.subtract(most, low), np.maximum(np.subtract(high, most), 0.0)]
-        ax.errorbar(shown["p_global"], most, yerr=gaps, fmt="o", ms=3, lw=0.9, color=BLACK, zorder=4)
+        ax.errorbar(
+            shown["p_global"], most, yerr=gaps, fmt="o", ms=3, lw=0.9, color=BLACK, zorder=4
+        )
     ax.set_yscale("log")
     top = max(restarts_needed(0.02, min(deltas)), 2.0)
     ax.set_ylim(0.9, 10 ** math.ceil(math.log10(top)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 from jaxcnn.base.errors import InputError
 from jaxcnn.view.figures.canvas import BLACK, GREY, MARKERS, axes, shades, tidy
@@ -119,7 +120,11 @@ def heat_map(table: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axe
     ax.set_facecolor("white")
     ax.patch.set(hatch="///", edgecolor="0.8")
     mesh = ax.pcolormesh(
-        np.ma.masked_invalid(values), cmap="cividis", vmin=low, vmax=1.0, rasterized=values.size > 2000
+        np.ma.masked_invalid(values),
+        cmap="cividis",
+        vmin=low,
+        vmax=1.0,
+        rasterized=values.size > 2000,
     )
     if values.shape[1] <= 8 and values.shape[0] <= 12:
         for (row, column), value in np.ndenumerate(values):
@@ -140,10 +145,10 @@ def heat_map(table: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axe
     return ax
 
 
-def _band_ticks(axis: object, values: Sequence[object]) -> None:
+def _band_ticks(axis: Axis, values: Sequence[object]) -> None:
     every = max(1, -(-len(values) // 8))
-    places = np.arange(0, len(values), every)
-    axis.set_ticks(places + 0.5, [_brief(values[i]) for i in places])  # type: ignore[attr-defined]
+    places = range(0, len(values), every)
+    axis.set_ticks([place + 0.5 for place in places], [_brief(values[i]) for i in places])
 
 
 def _brief(value: object) -> str:
@@ -151,17 +156,19 @@ def _brief(value: object) -> str:
 
 
 def _check(table: pd.DataFrame, x: str, by: str | None) -> None:
+    columns = list(table.columns)
+    there = columns[: columns.index("restarts")] if "restarts" in columns else columns
     for name, key in (("x", x), ("by", by)):
-        if key is not None and key not in table.columns:
-            keys = ", ".join(table.columns[: list(table.columns).index("restarts")]) if (
-                "restarts" in table.columns
-            ) else ", ".join(table.columns)
-            raise InputError(name, key, f"must be a key that varies: {keys or 'there is none'}")
+        if key is not None and key not in there:
+            listed = ", ".join(there) or "there is none"
+            raise InputError(name, key, f"must be a key that varies: {listed}")
     keys = [key for key in (x, by) if key is not None]
     if len(set(keys)) < len(keys):
         raise InputError("by", by, "must not be the key on the other axis")
     if table.duplicated(keys).any():
-        raise InputError("by", by, "leaves several cells at one place; fix the other keys with --at")
+        raise InputError(
+            "by", by, "leaves several cells at one place; fix the other keys with --at"
+        )
 
 
 def _only(rows: pd.DataFrame, key: str) -> float | None:

@@ -13,7 +13,9 @@ from jaxcnn.study.trajectory import phases
 from jaxcnn.view.figures.canvas import BLUE, GREEN, GREY, ORANGE, RED, tidy
 
 
-def two_phase(table: pd.DataFrame, ax: Sequence[Axes] | Axes | None = None) -> Sequence[Axes] | Axes:
+def two_phase(
+    table: pd.DataFrame, ax: Sequence[Axes] | Axes | None = None
+) -> Sequence[Axes] | Axes:
     """The run as the paper shows it: loss on a logarithmic scale above, the parameters below.
 
     Args:
