@@ -76,8 +76,8 @@ def _filter(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
         return normal
     if kind == "angle":
         across = normal - jnp.vdot(normal, w) * w
-        return jnp.cos(start.angle) * w + jnp.sin(start.angle) * across / jnp.linalg.norm(across)
-    return normal / jnp.linalg.norm(normal)
+        return jnp.cos(start.angle) * w + jnp.sin(start.angle) * _unit(across)
+    return _unit(normal)
 
 
 def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.Array:
@@ -89,12 +89,17 @@ def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
     normal = jax.random.normal(key, a.shape, a.dtype) * target.ones
     if kind == "gaussian":
         return start.scale * normal
-    direction = normal / jnp.linalg.norm(normal)
+    direction = _unit(normal)
     if kind == "sphere":
         return start.scale * direction
     uniform = jax.random.uniform(jax.random.fold_in(key, 2), (), a.dtype)
     length: jax.Array = start.scale * uniform ** (1 / start.patches)
     return length * direction
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    size: jax.Array = jnp.linalg.norm(x)
+    return x / size
 
 
 def radius(kind: str, init_scale: float, total: float, patches: int) -> float:

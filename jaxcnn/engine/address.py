@@ -32,7 +32,8 @@ def root_key(seed: int) -> jax.Array:
     if not number or not 0 <= seed < SEED_LIMIT:
         raise InputError("seed", seed, "must be a whole number from 0 to 2**63 - 1")
     high, low = divmod(int(seed), WORD)
-    key = jax.random.wrap_key_data(jnp.array([0, low], jnp.uint32), impl="threefry2x32")
+    words = np.array([0, low], np.uint32)
+    key = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
     return jax.random.fold_in(key, np.uint32(high)) if high else key
 
 

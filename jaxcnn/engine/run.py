@@ -276,7 +276,7 @@ def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: La
     return Work(
         params=jax.tree.map(lambda *leaves: np.stack(leaves), *trees),
         roots=jnp.stack([blocks[p.first // WORD] for p in padded]),
-        low=jnp.array([p.first % WORD for p in padded], jnp.uint32),
-        ends=jnp.array([*ends, *[ends[-1]] * (tasks - len(pieces))], jnp.int32),
-        max_steps=jnp.array([jobs[p.job].max_steps for p in padded], jnp.int32),
+        low=jnp.asarray(np.array([p.first % WORD for p in padded], np.uint32)),
+        ends=jnp.asarray(np.array([*ends, *[ends[-1]] * (tasks - len(pieces))], np.int32)),
+        max_steps=jnp.asarray(np.array([jobs[p.job].max_steps for p in padded], np.int32)),
     )

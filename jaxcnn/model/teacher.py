@@ -118,18 +118,18 @@ class Teacher:
             raise InputError("teacher file", str(path), f"key {error}") from None
 
     @property
-    def A(self) -> float:  # noqa: N802 - the formula's own letter
+    def A(self) -> float:
         """‖a*‖²."""
         return self.teacher_norm**2
 
     @cached_property
-    def U(self) -> float:  # noqa: N802 - the formula's own letter
+    def U(self) -> float:
         """1ᵀa*; never negative unless a* was given."""
         size = self.teacher_norm * math.sqrt(self.ratio)
         return size if self._arrays is None else math.copysign(size, math.fsum(self._arrays[1]))
 
     @cached_property
-    def B(self) -> float:  # noqa: N802 - the formula's own letter
+    def B(self) -> float:
         """‖a* − (U/k) 1‖, the part of a* across 1; 0 at ratio = k."""
         if self._arrays is None:
             return self.teacher_norm * math.sqrt(1.0 - self.ratio / self.k)

@@ -8,6 +8,7 @@ end differently, since rounding differs: such flips are counted, and accepted up
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -82,6 +83,10 @@ def cover(
 ) -> tuple[list[Piece], list[Overlap]]:
     """Assign each restart of a cell to one record.
 
+    The closed prefix is made of whole records if that is possible, so that their step
+    statistics can be added. It is, since whoever computes a record begins it where the
+    records that there were ended.
+
     Args:
         records: the cell's records, in any order; the result does not depend on it.
         rank: what decides between records of equal range, such as provenance and file name.
@@ -91,22 +96,40 @@ def cover(
     """
     order = sorted(records, key=lambda held: (held.task.first, -held.task.count, *rank(held)))
     pieces: list[Piece] = []
-    overlaps: list[Overlap] = []
     for held in order:
-        first, end = held.task.first, held.task.end
         reached = pieces[-1].end if pieces else 0
-        overlaps += _overlaps(pieces, held)
-        if end > reached:
-            pieces.append(Piece(held, max(first, reached), end))
+        if held.task.end > reached:
+            pieces.append(Piece(held, max(held.task.first, reached), held.task.end))
+    closed = closed_end(pieces)
+    if not all(piece.whole for piece in pieces if piece.end <= closed):
+        chain = _chain(order, closed)
+        pieces = chain + [piece for piece in pieces if piece.first >= closed] if chain else pieces
+    taken = {id(piece.record) for piece in pieces}
+    overlaps = [found for held in order for found in _overlaps(pieces, held, id(held) in taken)]
     return pieces, overlaps
 
 
-def _overlaps(pieces: Sequence[Piece], held: Held) -> Iterable[Overlap]:
-    for piece in reversed(pieces):
+def _chain(order: Sequence[Held], end: int) -> list[Piece]:
+    """Whole records that follow each other from 0 to `end`, the earliest in order; or none."""
+    onward: dict[int, Held | None] = {end: None}
+    for held in reversed(order):
+        if held.task.end in onward and held.task.first < end:
+            onward[held.task.first] = held
+    chain: list[Piece] = []
+    at = onward.get(0)
+    while at is not None:
+        chain.append(Piece(at, at.task.first, at.task.end))
+        at = onward[at.task.end]
+    return chain
+
+
+def _overlaps(pieces: Sequence[Piece], held: Held, taken: bool) -> Iterable[Overlap]:
+    start = bisect_right(pieces, held.task.first, key=lambda piece: piece.end)
+    for piece in pieces[start:]:
         first, end = max(piece.first, held.task.first), min(piece.end, held.task.end)
-        if piece.end <= held.task.first:
+        if first >= end:
             return
-        if first < end:
+        if not (taken and piece.record is held):
             yield Overlap(piece.record, held, first, end)
 
 

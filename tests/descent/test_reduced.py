@@ -20,7 +20,11 @@ STEPS = 3000
 
 
 def side_by_side(cell, restarts, seed):
-    """Both runs from one start: largest difference, first certificates, and the time of them."""
+    """Both runs from one start.
+
+    Returns for each restart the largest difference of a scalar, whether some step could have
+    overshot φ = 0 or π, the first certificates of both runs, and the time of the reduced one's.
+    """
     params = jax.tree.map(jnp.asarray, build(cell, engine="full", dtype="float64").params)
     dynamics = build(cell, engine="full", dtype="float64").family(params)
     target, rates = params.target, params.rates
@@ -30,17 +34,18 @@ def side_by_side(cell, restarts, seed):
         at = scalars(state, target)
 
         def body(n, carry):
-            state, at, gap, full_code, code, when = carry
+            state, at, gap, leaps, full_code, code, when = carry
             full_code = jnp.where(full_code == 0, dynamics.verdict(state), full_code)
             new = certificate(RELU, rates, at)
+            leaps |= rates.c_filter * jnp.abs(at.s) * RELU.values(at.angle).h > at.r2
             when = jnp.where((code == 0) & (new != 0), n, when)
             code = jnp.where(code == 0, new, code)
             state, at = dynamics.step(state), reduced.step(RELU, rates, at)
             apart = [jnp.abs(x - y) for x, y in zip(scalars(state, target), at, strict=True)]
-            return state, at, jnp.maximum(gap, jnp.max(jnp.stack(apart))), full_code, code, when
+            return state, at, jnp.maximum(gap, jnp.max(jnp.stack(apart))), leaps, full_code, code, when
 
         zero = jnp.int32(0)
-        carry = (state, at, jnp.float64(0), zero, zero, jnp.int32(STEPS))
+        carry = (state, at, jnp.float64(0), jnp.bool_(False), zero, zero, jnp.int32(STEPS))
         return lax.fori_loop(0, STEPS, body, carry)[2:]
 
     keys = jax.random.split(jax.random.key(seed), restarts)
@@ -54,16 +59,16 @@ def side_by_side(cell, restarts, seed):
         Cell(k=5, p=3, ratio=4.9, step_size=0.05, teacher_norm=0.5, init="gaussian"),
         Cell(k=7, p=2, ratio=0.0, step_size=0.2, teacher_norm=2.0, filter_init="gaussian"),
     ],
-    ids=str,
+    ids=["ball", "gaussian", "gaussian v"],
 )
 def test_full_and_reduced_take_the_same_steps(cell):
-    """To 10⁻¹² over 3000 steps, for starts decided within 300: farther ones lie by the separatrix."""
-    gap, full_code, code, when = side_by_side(cell, restarts=100, seed=0)
-    early = when <= 300
-    assert early.mean() > 0.8
+    """To 10⁻¹² over 3000 steps, for starts decided within 300 (not beside the separatrix)."""
+    gap, leaps, full_code, code, when = side_by_side(cell, restarts=100, seed=0)
+    early = (when <= 300) & ~leaps
+    assert early.mean() > 0.6
     assert gap[early].max() < 1e-12
     assert np.array_equal(full_code, code)
-    assert np.isin(code[early], (Outcome.GLOBAL, Outcome.SPURIOUS)).all()
+    assert np.isin(code[when < STEPS], (Outcome.GLOBAL, Outcome.SPURIOUS)).all()
 
 
 def small(c):

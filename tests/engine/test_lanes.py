@@ -48,15 +48,17 @@ def states(built, widths):
 @pytest.mark.parametrize(
     ("engine", "dtype", "k", "widths"),
     [
-        ("reduced", "float32", 25, (4096, 1024, 512, 256, 64, 32, 16)),
-        ("reduced", "float64", 25, (4096, 512, 64, 32)),
-        ("full", "float32", 25, (1024, 256, 128, 32)),
-        ("full", "float64", 6, (512, 64, 32)),
+        ("reduced", "float32", 25, (4096, 512, 64, 16)),
+        ("reduced", "float64", 25, (512, 64)),
+        ("full", "float32", 9, (512, 64)),
+        pytest.param("reduced", "float32", 10**6, (8192, 1024, 256, 32), marks=pytest.mark.heavy),
+        pytest.param("full", "float32", 100, (2048, 256, 32), marks=pytest.mark.heavy),
+        pytest.param("full", "float64", 6, (4096, 512, 64), marks=pytest.mark.heavy),
     ],
 )
 def test_states_agree_to_the_last_bit_at_every_width(engine, dtype, k, widths):
     """Thousands of steps of the chaos-free map would turn an ulp into many."""
-    cell = Cell(k=k, ratio=4.0, step_size=0.01, teacher_norm=0.6)
+    cell = Cell(k=k, ratio=4.0, step_size=0.1 / k**0.5, teacher_norm=0.6)
     found = dict(states(build(cell, engine=engine, dtype=dtype), widths))
     widest = found[max(widths)]
     for width, matrices in found.items():
@@ -92,7 +94,7 @@ def test_states_agree_to_the_last_bit_through_the_narrowing_tail():
     """Float32 lanes end at steps 1000 … 4000 in whatever width the launch has come down to."""
     built = build(Cell(k=25, ratio=4.0, step_size=0.01, teacher_norm=0.6))
     found = []
-    for width in (4096, 512, 64):
+    for width in (4096, 64):
         settings = LaneSettings(width=width, tasks=1, capacity=4096)
         job = Job(built.params, 0, 4096, 10**6)
         (result,), _ = run(Fingerprint(built.family), [job], seed=1, settings=settings, streams=1)

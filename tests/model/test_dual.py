@@ -123,7 +123,9 @@ def test_equal_by_value_and_hashable(activation):
 
     jitted = jax.jit(traced, static_argnums=0)
     twin = type(activation)(**vars(activation))
-    assert twin == activation and twin is not activation and hash(twin) == hash(activation)
+    assert twin == activation
+    assert twin is not activation
+    assert hash(twin) == hash(activation)
     jitted(activation, plain(1.0))
     jitted(twin, plain(1.0))
     assert count == 1

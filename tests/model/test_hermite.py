@@ -39,9 +39,12 @@ def test_known_kernels(sigma, expected):
 
 
 def test_parity_is_exact():
-    assert TANH.odd and TANH.mean == 0.0 and not any(TANH.squares[0::2])
+    assert TANH.odd
+    assert TANH.mean == 0.0
+    assert not any(TANH.squares[0::2])
     even = from_function(jnp.cos)
-    assert not even.odd and not any(even.squares[1::2])
+    assert not even.odd
+    assert not any(even.squares[1::2])
     assert float(even.at(math.pi).deficit) == 0.0
 
 

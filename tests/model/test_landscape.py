@@ -48,7 +48,8 @@ def test_gradient_and_numbers_at_each_point(activation, ratio):
     teacher = teacher_along_an_axis(ratio)
     found = landscape(teacher, activation, LENGTH)
     goal = target(teacher)
-    assert found.points[0].kind == "global" and found.points[-1].angle == math.pi
+    assert found.points[0].kind == "global"
+    assert found.points[-1].angle == math.pi
     assert [p.angle for p in found.points] == sorted(p.angle for p in found.points)
     for point in found.points:
         here = student_at(point, teacher)
@@ -56,7 +57,8 @@ def test_gradient_and_numbers_at_each_point(activation, ratio):
         for part in slope:
             np.testing.assert_allclose(part, 0.0, atol=1e-12)
         assert point.loss == pytest.approx(float(exact), rel=1e-11, abs=1e-13)
-        assert point.loss >= 0.0 and (point.kind == "global") == (exact < 1e-12)
+        assert point.loss >= 0.0
+        assert (point.kind == "global") == (exact < 1e-12)
         assert point.output_sum == pytest.approx(float(here.a.sum()), abs=1e-12)
         assert point.alignment == pytest.approx(float(here.a @ goal.a_star), abs=1e-11)
 
@@ -172,7 +174,8 @@ def test_the_way_out_of_the_edge_state(activation, ratio):
     np.testing.assert_allclose(
         out.covector @ jacobian, out.rate * np.array(out.covector), atol=1e-8
     )
-    assert out.rate > 0.0 and out.direction[0] == 1.0
+    assert out.rate > 0.0
+    assert out.direction[0] == 1.0
     assert np.dot(out.covector, out.direction) == pytest.approx(1.0)
 
 
@@ -198,7 +201,8 @@ def test_spurious_minimum_and_edge_exist_below_the_critical_ratio(activation):
         if there:
             assert found.edge.loss > spurious.loss
     merged = landscape(Teacher(k=30, ratio=critical), activation)
-    assert merged.edge is None and not merged.of_kind("spurious")[0].attracts
+    assert merged.edge is None
+    assert not merged.of_kind("spurious")[0].attracts
 
 
 @pytest.mark.parametrize(("k", "ratio"), [(25, 0.0), (25, 4.0), (100, 25.0)])
@@ -242,7 +246,9 @@ def test_slow_cells_and_size():
 
 def test_one_patch_and_edges_of_the_range():
     (top, bottom) = landscape(Teacher(k=1, ratio=1.0)).points
-    assert top.attracts and not bottom.attracts and "met by the edge state" in bottom.note
+    assert top.attracts
+    assert not bottom.attracts
+    assert "met by the edge state" in bottom.note
     odd = landscape(Teacher(k=4, ratio=4.0), TANH)
     assert [point.kind for point in odd.points] == ["global", "edge", "global"]
     assert odd.edge.angle == pytest.approx(math.pi / 2)
@@ -263,7 +269,8 @@ def test_a_kernel_that_turns():
 def test_what_it_prints_and_gives():
     found = landscape(Teacher(k=25, ratio=4.0))
     lines = str(found).splitlines()
-    assert len(lines) == 4 and "critical ratio 8.63944" in lines[0]
+    assert len(lines) == 4
+    assert "critical ratio 8.63944" in lines[0]
     again = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert again["points"][1]["unstable"]["rate"] == found.edge.unstable.rate
     kinked = landscape(Teacher(k=25, ratio=4.0), step())
@@ -272,5 +279,5 @@ def test_what_it_prints_and_gives():
     assert list(table["kind"]) == ["global", "edge", "spurious"]
     assert table["smallest_eigenvalue"][1] == -found.edge.unstable.rate
     assert landscape(Teacher(k=25, ratio=12.0)).edge is None
-    with pytest.raises(InputError, match="filter_norm = 0.0"):
+    with pytest.raises(InputError, match=r"filter_norm = 0\.0"):
         landscape(Teacher(k=25, ratio=4.0), filter_norm=0.0)

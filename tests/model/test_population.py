@@ -136,7 +136,8 @@ def test_autodiff_gives_the_closed_gradient_everywhere(activation, dtype):
     for case, goal_ in cases:
         size, found, expected = everything(case, goal_, activation)
         assert found.v.dtype == found.a.dtype == expected.v.dtype == expected.a.dtype == dtype
-        assert size.dtype == dtype and np.isfinite(size)
+        assert size.dtype == dtype
+        assert np.isfinite(size)
         scale = float(jnp.max(jnp.abs(expected.v))) + 1.0
         np.testing.assert_allclose(found.v, expected.v, atol=close * scale)
         np.testing.assert_allclose(found.a, expected.a, atol=10 * close)
@@ -277,7 +278,8 @@ def test_rotating_both_filters_changes_nothing(seed, which):
 def test_target():
     teacher = Teacher(k=3, p=2, ratio=1.0)
     found = target(teacher, np.float32, patches=5)
-    assert isinstance(found, Target) and all(part.dtype == np.float32 for part in found)
+    assert isinstance(found, Target)
+    assert all(part.dtype == np.float32 for part in found)
     np.testing.assert_array_equal(found.ones, [1, 1, 1, 0, 0])
     np.testing.assert_allclose(found.a_star[:3], teacher.a_star, rtol=1e-6)
     assert target(teacher).w_star.dtype == np.float64

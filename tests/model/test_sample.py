@@ -22,7 +22,8 @@ def test_forward_is_the_sum_over_patches(activation):
     expected = [sum(a[j] * sigma(v @ x[j] / math.sqrt(v @ v)) for j in range(3)) for x in inputs]
     np.testing.assert_allclose(forward(jnp.asarray(inputs), student, activation), expected)
     one = forward(jnp.asarray(inputs[2]), student, activation)
-    assert one.shape == () and float(one) == pytest.approx(expected[2])
+    assert one.shape == ()
+    assert float(one) == pytest.approx(expected[2])
     answers = labels(jnp.asarray(inputs), goal, activation)
     found = sampled_loss(student, jnp.asarray(inputs), answers, activation)
     errors = np.array(expected) - np.asarray(answers)

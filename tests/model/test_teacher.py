@@ -26,8 +26,8 @@ def test_sizes_are_those_asked_for(k, p, share, norm):
     assert np.linalg.norm(w) == pytest.approx(1.0, rel=1e-14)
     assert np.linalg.norm(a) == pytest.approx(norm, rel=1e-12)
     assert a.sum() == pytest.approx(teacher.U, abs=1e-12 * norm * k)
-    assert teacher.A == pytest.approx(norm**2)
-    assert teacher.U**2 / teacher.A == pytest.approx(share * k, rel=1e-12, abs=1e-300)
+    assert pytest.approx(norm**2) == teacher.A
+    assert pytest.approx(share * k, rel=1e-12, abs=1e-300) == teacher.U**2 / teacher.A
     assert np.linalg.norm(a - a.mean()) == pytest.approx(teacher.B, abs=1e-12 * norm)
     assert len(set(w)) == p
 
@@ -37,7 +37,8 @@ def test_ends_of_the_range():
     np.testing.assert_allclose(even.a_star, 2.0 / math.sqrt(7.0))
     assert even.B == 0.0
     flat = Teacher(k=7, ratio=0.0)
-    assert flat.U == 0.0 and len(set(flat.a_star)) == 7
+    assert flat.U == 0.0
+    assert len(set(flat.a_star)) == 7
     one = Teacher(k=1, ratio=1.0, teacher_norm=3.0)
     np.testing.assert_allclose(one.a_star, [3.0])
     angled = Teacher(k=3, ratio=1.0, teacher_angle=2.0)
@@ -48,12 +49,14 @@ def test_ends_of_the_range():
 def test_one_line_and_equality():
     teacher = Teacher(k=25, p=6, ratio=4.0, teacher_norm=1.0)
     assert str(teacher) == "Teacher: 25 patches of size 6, ratio 4, norm 1"
-    assert eval(repr(teacher)) == teacher  # noqa: S307 - our own text
+    assert eval(repr(teacher)) == teacher
     assert hash(teacher) == hash(Teacher(k=25, ratio=4))
-    assert teacher != Teacher(k=25, ratio=5) and teacher != 3
+    assert teacher != Teacher(k=25, ratio=5)
+    assert teacher != 3
     assert not teacher.a_star.flags.writeable
     given_ = Teacher.from_arrays(teacher.w_star, teacher.a_star[::-1])
-    assert given_ != teacher and str(given_).endswith("norm 1, w* and a* given")
+    assert given_ != teacher
+    assert str(given_).endswith("norm 1, w* and a* given")
 
 
 @pytest.mark.parametrize(
@@ -84,10 +87,10 @@ def test_explicit_arrays():
     np.testing.assert_allclose(teacher.w_star, [0.6, 0.0, 0.8])
     np.testing.assert_allclose(teacher.a_star, 5.0 * np.array(a))
     assert (teacher.k, teacher.p) == (4, 3)
-    assert teacher.U == pytest.approx(-22.5)
+    assert pytest.approx(-22.5) == teacher.U
     assert teacher.ratio == pytest.approx(4.5**2 / 21.25)
     assert teacher.teacher_norm == pytest.approx(5.0 * math.sqrt(21.25))
-    assert teacher.B == pytest.approx(5.0 * np.linalg.norm(np.array(a) + 1.125))
+    assert pytest.approx(5.0 * np.linalg.norm(np.array(a) + 1.125)) == teacher.B
     # The step does not see the length of w*, and tanh would see it.
     np.testing.assert_allclose(Teacher.from_arrays(w, a, degree=0).a_star, a)
     with pytest.raises(InputError, match=r"w_star = 5.0: .*homogeneous"):
@@ -168,7 +171,8 @@ def test_bad_files(tmp_path, name, content, message):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message) as caught:
         Teacher.from_file(path)
-    assert "\n" not in str(caught.value) and "teacher file" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "teacher file" in str(caught.value)
 
 
 def test_missing_file_and_directory(tmp_path):

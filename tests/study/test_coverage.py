@@ -46,6 +46,17 @@ def test_every_overlap_is_listed_against_the_record_that_counts(spans):
     assert set(times) <= {0, 1}
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, unique=True), ranges, st.randoms())
+def test_the_closed_prefix_is_made_of_whole_records_where_that_can_be(cuts, spans, source):
+    ends = sorted(cuts)
+    chain = [(a, b - a) for a, b in zip([0, *ends], ends, strict=False)]
+    inside = [(first, n) for first, n in spans if first + n <= ends[-1]]
+    records = held(source.sample(chain + inside, len(chain + inside)))
+    pieces, _ = cover(records, rank)
+    assert all(piece.whole for piece in pieces)
+    assert closed_end(pieces) == ends[-1]
+
+
 @given(ranges, st.integers(0, 20), st.integers(0, 45))
 def test_gaps_and_the_closed_end(spans, first, end):
     present = {i for at, n in spans for i in range(at, at + n)}

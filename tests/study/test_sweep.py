@@ -179,7 +179,7 @@ def kill_and_resume(path, expected, moments, seed):
             process.send_signal(signal.SIGKILL)
             kills += 1
         else:
-            for unit in source.sample(sorted((path / "units").glob("*.jsonl")), 8):
+            for unit in source.sample(sorted((path / "units").glob("*.jsonl"))[::2], 3):
                 unit.unlink()  # work to go on with
         ended(process)
     assert ended(started(path, RESTARTS)) == (0, "")

@@ -45,6 +45,6 @@ def basin_figure(found: BasinMap, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("alignment $a^\\top a^*$")
     ax.set_ylabel("angle $\\phi$ between $v$ and $w^*$")
     ax.set_title(f"k = {found.cell.k}, ratio {found.cell.ratio:g}, step {found.cell.step_size:.3g}")
-    ax.legend(fontsize=7, frameon=True, framealpha=0.85, edgecolor="none", loc="center right")
+    ax.legend(fontsize=7, frameon=True, framealpha=0.85, edgecolor="none", loc="lower left")
     tidy(ax)
     return ax
