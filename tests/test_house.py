@@ -48,7 +48,9 @@ def test_a_room_imports_only_from_rooms_before_it(path):
 
 
 def test_every_room_is_in_the_order():
-    rooms = {path.relative_to(ROOT).parts[0] for path in FILES if len(path.relative_to(ROOT).parts) > 1}
+    rooms = {
+        path.relative_to(ROOT).parts[0] for path in FILES if len(path.relative_to(ROOT).parts) > 1
+    }
     assert rooms <= set(ORDER)
 
 

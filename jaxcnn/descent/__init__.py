@@ -1,0 +1,1 @@
+"""How one run moves: start laws, update rules, certificates."""

@@ -41,6 +41,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.kernel import DescentKernel
@@ -84,7 +85,11 @@ def certificate(kernel: DescentKernel, rates: Rates, at: Scalars) -> jax.Array:
         return broken
     m, gap = kernel.mean, kernel.top - kernel.mean
     c, c_v, b, power, sum2 = rates
-    margin = MARGIN_ULPS * jnp.finfo(at.s.dtype).eps * (kernel.top * power + m * jnp.abs(at.m))
+    margin = (
+        MARGIN_ULPS
+        * float(np.finfo(np.dtype(at.s.dtype)).eps)
+        * (kernel.top * power + m * jnp.abs(at.m))
+    )
     g = kernel.values(at.angle).g
     size = jnp.abs(at.s)
     rest = c * sum2 * (kernel.top - g) / b

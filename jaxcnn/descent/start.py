@@ -76,8 +76,11 @@ def _filter(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
         return normal
     if kind == "angle":
         across = normal - jnp.vdot(normal, w) * w
-        return jnp.cos(start.angle) * w + jnp.sin(start.angle) * across / jnp.linalg.norm(across)
-    return normal / jnp.linalg.norm(normal)
+        across = across / jnp.linalg.norm(across)
+        at_angle: jax.Array = jnp.cos(start.angle) * w + jnp.sin(start.angle) * across
+        return at_angle
+    direction: jax.Array = normal / jnp.linalg.norm(normal)
+    return direction
 
 
 def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.Array:
@@ -85,13 +88,16 @@ def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
     if kind == "zero":
         return jnp.zeros_like(a)
     if kind == "box":
-        return start.scale * jax.random.uniform(key, a.shape, a.dtype, -1.0, 1.0)
+        boxed: jax.Array = start.scale * jax.random.uniform(key, a.shape, a.dtype, -1.0, 1.0)
+        return boxed
     normal = jax.random.normal(key, a.shape, a.dtype) * target.ones
     if kind == "gaussian":
-        return start.scale * normal
-    direction = normal / jnp.linalg.norm(normal)
+        spread: jax.Array = start.scale * normal
+        return spread
+    direction: jax.Array = normal / jnp.linalg.norm(normal)
     if kind == "sphere":
-        return start.scale * direction
+        on_sphere: jax.Array = start.scale * direction
+        return on_sphere
     uniform = jax.random.uniform(jax.random.fold_in(key, 2), (), a.dtype)
     length: jax.Array = start.scale * uniform ** (1 / start.patches)
     return length * direction

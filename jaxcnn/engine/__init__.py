@@ -1,0 +1,1 @@
+"""Many runs at once: lanes, restart addresses, devices; no mathematics."""

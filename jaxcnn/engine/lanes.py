@@ -142,9 +142,7 @@ class _Program:
             return self.state_packing.pack(new)
 
         state = lax.fori_loop(0, self.settings.check_every, step, lanes.state)
-        still = [
-            jnp.all(new == old, axis=0) for new, old in zip(state, lanes.state, strict=True)
-        ]
+        still = [jnp.all(new == old, axis=0) for new, old in zip(state, lanes.state, strict=True)]
         lanes = self.judge(lanes._replace(state=state), tick)
         stuck = jnp.all(jnp.stack(still), axis=0) & (lanes.code == RUNNING)
         every = self.settings.check_every

@@ -60,7 +60,8 @@ class Estimate:
     def __str__(self) -> str:
         shown = ", ".join(f"{n} {name}" for name, n in self.counts.as_dict().items() if n)
         return (
-            f"P(global) = {self.p_global:.4f} in [{self.low:.4f}, {self.high:.4f}] at {self.confidence:.0%}"
+            f"P(global) = {self.p_global:.4f} in [{self.low:.4f}, {self.high:.4f}]"
+            f" at {100 * self.confidence:g}%"
             f" ({self.restarts} restarts: {shown}; {self.problem['engine']} engine)"
         )
 
@@ -68,7 +69,8 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
+            f"<tr><th style='text-align:left'>{escape(str(name))}</th>"
+            f"<td>{escape(str(value))}</td></tr>"
             for name, value in self.as_dict().items()
         )
         return f"<table>{rows}</table>"

@@ -62,7 +62,9 @@ def test_the_laws_of_the_start_agree(name):
     pairs = dict(zip(full._fields, zip(full, reduced, strict=True), strict=True))
     # Two directions in which dependence of the scalars on each other would show.
     pairs["s + m"] = (full.s + full.m, reduced.s + reduced.m)
-    pairs["s m φ"] = tuple((x.s - x.s.mean()) * (x.m - x.m.mean()) * x.angle for x in (full, reduced))
+    pairs["s m φ"] = tuple(
+        (x.s - x.s.mean()) * (x.m - x.m.mean()) * x.angle for x in (full, reduced)
+    )
     tested = 0
     for x, y in pairs.values():
         if np.ptp(y) < 1e-9:

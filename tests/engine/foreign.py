@@ -87,7 +87,9 @@ def keys(seed: int, first: int, count: int):
     """Restart keys, made one by one as engine/address.py says."""
     root = root_key(seed)
     low = np.arange(first, first + count) % WORD
-    blocks = {high: block_key(root, high * WORD) for high in {first // WORD, (first + count - 1) // WORD}}
+    blocks = {
+        high: block_key(root, high * WORD) for high in {first // WORD, (first + count - 1) // WORD}
+    }
     parts = [
         jax.vmap(restart_key, (None, 0))(
             block, np.uint32(low[np.arange(first, first + count) // WORD == high])

@@ -131,7 +131,9 @@ def test_the_step_limit_to_the_step(every):
         decided = seen <= limit
         assert result.outcomes[0] == (Outcome.GLOBAL if decided else Outcome.UNDECIDED)
         assert result.steps[0] == (seen if decided else limit // every * every)
-    assert account.useful_steps == sum(-(-t // every) * every for t, m in cases if -(-t // every) * every <= m)
+    assert account.useful_steps == sum(
+        -(-t // every) * every for t, m in cases if -(-t // every) * every <= m
+    )
 
 
 def test_the_largest_step_limit_does_not_overflow():
@@ -146,7 +148,9 @@ def test_slow_failures_are_counted_like_fast_successes():
     (result,), account = run(
         SlowFailure(), [Job({"p": np.float32(0.3)}, 0, 700, 10_000)], seed=5, settings=SMALL
     )
-    heads = np.asarray(jax.vmap(lambda key: jax.random.bernoulli(key, jnp.float32(0.3)))(keys(5, 0, 700)))
+    heads = np.asarray(
+        jax.vmap(lambda key: jax.random.bernoulli(key, jnp.float32(0.3)))(keys(5, 0, 700))
+    )
     assert np.array_equal(result.outcomes, np.where(heads, Outcome.GLOBAL, Outcome.SPURIOUS))
     assert np.array_equal(result.steps, np.where(heads, 8, 4000))
     assert account.useful_steps == np.sum(np.where(heads, 8, 4000))
@@ -200,9 +204,11 @@ def test_drawing_is_timed():
 
 COMPILED = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _, **more: COMPILED.append(str(more.get("fun_name")))
-    if event == "/jax/core/compile/backend_compile_duration"
-    else None
+    lambda event, _, **more: (
+        COMPILED.append(str(more.get("fun_name")))
+        if event == "/jax/core/compile/backend_compile_duration"
+        else None
+    )
 )
 
 

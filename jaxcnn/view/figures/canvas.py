@@ -36,7 +36,8 @@ def axes(ax: Axes | None, size: tuple[float, float] = COLUMN) -> Axes:
     """`ax`, or the axes of a new figure."""
     if ax is not None:
         return ax
-    return pyplot.figure(figsize=size, layout="constrained").subplots()
+    made: Axes = pyplot.figure(figsize=size, layout="constrained").subplots()
+    return made
 
 
 def shades(count: int) -> list[Any]:
