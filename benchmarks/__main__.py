@@ -18,7 +18,11 @@ class Output:
 
     def __init__(self) -> None:
         device = jax.devices()[0].device_kind
-        self.record = {"python": platform.python_version(), "jax": jax.__version__, "device": device}
+        self.record = {
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "device": device,
+        }
 
     def table(self, title, columns, rows):
         """Print one table and keep it."""

@@ -32,7 +32,7 @@ def one_step(v, a, w_star, a_star, step_size):
 
 
 def starts(key, restarts, teacher: Teacher):
-    """v uniform on the sphere, a uniform in the ball of radius |U|/√k."""
+    """V uniform on the sphere, a uniform in the ball of radius |U|/√k."""
     keys = jax.random.split(key, 3)
     v = jax.random.normal(keys[0], (restarts, teacher.p))
     a = jax.random.normal(keys[1], (restarts, teacher.k))
@@ -65,9 +65,7 @@ def until_settled(v, a, w_star, a_star, step_size):
     def body(state):
         v, a, steps = state
         many = jax.vmap(one_step, (0, 0, None, None, None))
-        v, a = jax.lax.fori_loop(
-            0, 64, lambda _, s: many(*s, w_star, a_star, step_size), (v, a)
-        )
+        v, a = jax.lax.fori_loop(0, 64, lambda _, s: many(*s, w_star, a_star, step_size), (v, a))
         return v, a, steps + 64
 
     v, a, steps = jax.lax.while_loop(unsettled, body, (v, a, jnp.int32(0)))

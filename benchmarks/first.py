@@ -47,5 +47,8 @@ def main(out):
     out.table(
         "first: P(global) at k = 25, p = 6, ratio 4, norm 0.55, step size 0.05, 5000 restarts",
         ("", "P(global)", "steps", "seconds", "x 10 000 steps", "x settled"),
-        [(n, f"{p:.4f}", s, f"{t:.4f}", f"{slow / t:.1f}", f"{best / t:.1f}") for n, p, s, t in rows],
+        [
+            (n, f"{p:.4f}", s, f"{t:.4f}", f"{slow / t:.1f}", f"{best / t:.1f}")
+            for n, p, s, t in rows
+        ],
     )

@@ -1,0 +1,1 @@
+"""Words of the house: outcomes, counts, intervals, cells; no JAX."""

@@ -9,6 +9,7 @@ checked and compared where no device is.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -274,12 +275,13 @@ def _checked(f: Field[Any], value: Any) -> Any:
         if number != int(value):
             raise InputError(f.name, value, "must be a whole number")
         number = int(value)
-    for bound, holds, phrase in (
+    checks: tuple[tuple[float | None, Callable[[float, float], bool], str], ...] = (
         (rule["low"], lambda x, y: x >= y, "at least"),
         (rule["above"], lambda x, y: x > y, "greater than"),
         (rule["high"], lambda x, y: x <= y, "at most"),
         (rule["below"], lambda x, y: x < y, "less than"),
-    ):
+    )
+    for bound, holds, phrase in checks:
         if bound is not None and not holds(number, bound):
             raise InputError(f.name, value, f"must be {phrase} {bound:g}")
     return number

@@ -37,14 +37,18 @@ class Counts:
         return self.global_ + self.spurious + self.other + self.diverged + self.undecided
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+        return Counts(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
 
     @classmethod
     def of(cls, outcomes: np.ndarray) -> Counts:
         """Count an array of `Outcome` values (any integer dtype, any shape)."""
         tally = np.bincount(np.ravel(outcomes), minlength=len(FINAL) + 1)
         if tally[0] or tally.size > len(FINAL) + 1:
-            raise InputError("outcomes", np.unique(outcomes).tolist(), "must hold final Outcome values only")
+            raise InputError(
+                "outcomes", np.unique(outcomes).tolist(), "must hold final Outcome values only"
+            )
         return cls(**dict(zip((f.name for f in fields(cls)), map(int, tally[1:]), strict=True)))
 
     def as_dict(self) -> dict[str, int]:

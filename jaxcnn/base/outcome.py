@@ -22,6 +22,7 @@ class Outcome(IntEnum):
     UNDECIDED = 5, "The step limit came before a decision."
 
     def __new__(cls, value: int, sentence: str) -> Outcome:
+        """A member with its sentence."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence

@@ -1,0 +1,1 @@
+"""The exact probability: the basin boundary and the integral over it."""

@@ -5,8 +5,8 @@ For v on the sphere or Gaussian, with F_p the law of the start angle and φ_c th
     P(global) = E_{(x,y)} F_p(φ_c(x, y)),    P(spurious) = E_{(x,y)} [1 − F_p(φ_c(x, y))],
 
 each summed from its own small parts, so that rare failures keep their digits (Gaussian v: also
-over log ‖v₀‖², with ‖v₀‖²/2 ~ Gamma(p/2)). At a fixed angle φ₀ that integrand is an indicator; there the
-outcome is monotone in y, and P = E_x P(y > y_c(x) | x) with the inner law in closed form.
+over log ‖v₀‖², with ‖v₀‖²/2 ~ Gamma(p/2)). At a fixed angle φ₀ that integrand is an indicator;
+there the outcome is monotone in y, and P = E_x P(y > y_c(x) | x) with the inner law in closed form.
 
 The order grows until two successive orders agree. Their difference is the error of the smaller
 one, and is reported as that of the larger: an estimate on the safe side wherever the rule
@@ -185,7 +185,8 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
             cost = sum(part.evaluations for part in done.values())
             return Converged(np.array([good]), np.array([bad]), np.array([error]), order, cost)
     raise NotExactError(
-        f"the quadrature over |v| has an error of {error:.2g} (tolerance {tolerance:.2g}): {INSTEAD}"
+        f"the quadrature over |v| has an error of {error:.2g} "
+        f"(tolerance {tolerance:.2g}): {INSTEAD}"
     )
 
 

@@ -98,7 +98,8 @@ def unstable_coordinate(kernel: DescentKernel, at: Numbers, state: jax.Array) ->
     along_s = -ratio * q / (state[3] * (rate + decay))
     along_m = kernel.mean * along_s / (rate + drain)
     w: jax.Array = (state[0] - at.edge_angle) + along_s * state[1]
-    return w + along_m * (state[2] - at.edge_m)
+    w = w + along_m * (state[2] - at.edge_m)
+    return w
 
 
 def _descend(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:

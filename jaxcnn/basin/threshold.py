@@ -235,5 +235,6 @@ def _afford(stepper: Stepper, more: float) -> None:
     if stepper.lane_steps + more > BUDGET:
         raise NotExactError(
             f"the threshold map would take {more:.2g} restart-steps or more "
-            f"(step_size = {2 * np.pi * stepper.problem.c:.3g} is small or the start law wide): {INSTEAD}"
+            f"(step_size = {2 * np.pi * stepper.problem.c:.3g} is small or the start law wide): "
+            f"{INSTEAD}"
         )

@@ -85,13 +85,15 @@ def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
     if kind == "zero":
         return jnp.zeros_like(a)
     if kind == "box":
-        return start.scale * jax.random.uniform(key, a.shape, a.dtype, -1.0, 1.0)
+        boxed: jax.Array = start.scale * jax.random.uniform(key, a.shape, a.dtype, -1.0, 1.0)
+        return boxed
     normal = jax.random.normal(key, a.shape, a.dtype) * target.ones
     if kind == "gaussian":
         return start.scale * normal
     direction = _unit(normal)
     if kind == "sphere":
-        return start.scale * direction
+        on_sphere: jax.Array = start.scale * direction
+        return on_sphere
     uniform = jax.random.uniform(jax.random.fold_in(key, 2), (), a.dtype)
     length: jax.Array = start.scale * uniform ** (1 / start.patches)
     return length * direction

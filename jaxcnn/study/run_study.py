@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from jaxcnn.base.errors import RefusedError
+from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.study.executors import DaskWorkers, LocalWorkers, RunnerSpec
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.runner import EngineRunner
@@ -71,7 +71,7 @@ def sweep(
         study = Study.from_words(**words)
     elif not isinstance(study, Study):
         study = read_study(study)
-    part = shard if isinstance(shard, Shard) else Shard.parse(shard)
+    part = shard if isinstance(shard, Shard) else _part(shard)
     if client is not None and workers != 1:
         raise RefusedError("workers", workers, "are the cluster's when a client is given")
     arguments = runner_words(study)
@@ -90,6 +90,13 @@ def sweep(
             with LocalWorkers(spec, workers) as pool:
                 sweep_with(run, pool, progress, shard=part)
         return table(run)
+
+
+def _part(shard: str) -> Shard:
+    number, slash, parts = str(shard).partition("/")
+    if not (slash and number.isdecimal() and parts.isdecimal()):
+        raise InputError("shard", shard, "must be i/n with 0 <= i < n")
+    return Shard(int(number), int(parts))
 
 
 @contextmanager

@@ -230,7 +230,7 @@ def steps_to(
         real("loss", loss, 0.0, math.inf, ends=False)
         dtype = "float32" if loss > 1e-5 * cell.teacher_norm**2 else "float64"
         built, plain, activation = _plain(cell, given, start, dtype)
-        family = LossBelow(plain, activation)
+        family = LossBelow(plain, activation)  # type: ignore[assignment]
         params = (built.params, np.asarray(loss, dtype))
     settings = built.settings._replace(check_every=1)
     job = Job(params, 0, restarts, cell.max_steps)

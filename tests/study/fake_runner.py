@@ -22,7 +22,9 @@ THERE = Provenance(
 
 def uniforms(first: int, count: int, salt: int) -> np.ndarray:
     """Numbers in [0, 1) that depend on the restart index and the salt alone (splitmix64)."""
-    z = np.arange(first + 1, first + count + 1, dtype=np.uint64) + np.uint64(salt) * np.uint64(2**33)
+    z = np.arange(first + 1, first + count + 1, dtype=np.uint64) + np.uint64(salt) * np.uint64(
+        2**33
+    )
     z *= np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -62,7 +64,9 @@ class FakeRunner:
                 at = index - task.first
                 outcomes[at] = 3 - outcomes[at] if outcomes[at] <= 2 else Outcome.GLOBAL
         steps = (1 + 200 * u).astype(np.uint32)
-        return UnitResult(task, outcomes, steps, int(steps.sum(dtype=np.int64)), f"fake p{cell.p} k{cell.k}")
+        return UnitResult(
+            task, outcomes, steps, int(steps.sum(dtype=np.int64)), f"fake p{cell.p} k{cell.k}"
+        )
 
 
 WORDS = {

@@ -23,7 +23,9 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
     durable.write_whole(path, b"one")
     for broken in ("replace", "fsync"):
         with monkeypatch.context() as patch:
-            patch.setattr(os, broken, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+            patch.setattr(
+                os, broken, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+            )
             with pytest.raises(RunError, match=r"a: cannot be written: No space left$"):
                 durable.write_whole(path, b"two")
         assert os.listdir(tmp_path) == ["a"]
@@ -43,7 +45,12 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
 def test_what_cannot_be_read_is_named(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_bytes(b"12345")
-    for name, reason in (("pipe", "plain"), ("long", "longer"), ("none", "No such"), (".", "plain")):
+    for name, reason in (
+        ("pipe", "plain"),
+        ("long", "longer"),
+        ("none", "No such"),
+        (".", "plain"),
+    ):
         with pytest.raises(RunError, match=reason):
             durable.read_whole(tmp_path / name, 4)
     assert durable.read_whole(tmp_path / "long", 5) == b"12345"

@@ -67,8 +67,12 @@ def half_width(outcomes, confidence):
     st.sampled_from([0.02, 0.05, 0.2]),
     st.sampled_from([0.5, 0.95, 0.999]),
 )
-def test_passing_over_looks_stops_where_looking_at_all_would(seed, success, hidden, goal, confidence):
-    made = study(restarts=None, half_width=goal, confidence=confidence, grid=ONE, max_restarts=30_000)
+def test_passing_over_looks_stops_where_looking_at_all_would(
+    seed, success, hidden, goal, confidence
+):
+    made = study(
+        restarts=None, half_width=goal, confidence=confidence, grid=ONE, max_restarts=30_000
+    )
     outcomes = drawn(seed, 30_000, success, hidden)
     looks, end = follow(made, outcomes)
     every = looks_up_to(30_000)
@@ -95,7 +99,9 @@ def test_many_cells_at_different_looks_do_not_disturb_each_other():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(8, 10**6), st.floats(0, 1), st.floats(0, 0.3), st.sampled_from([0.3, 0.95, 0.9999]))
+@given(
+    st.integers(8, 10**6), st.floats(0, 1), st.floats(0, 0.3), st.sampled_from([0.3, 0.95, 0.9999])
+)
 def test_the_bound_on_what_can_come_is_one(n, success, hidden, confidence):
     made = study(restarts=None, half_width=0.01, confidence=confidence, grid=ONE)
     u = int(hidden * n)
@@ -170,7 +176,11 @@ def test_decision_against_another_cell_is_paired(tmp_path):
     run = sweep_in_process(made, tmp_path / "a", runner)
     goals = Goals(made)
     goals.update(run)
-    assert [Standing(s) for s in goals.standing] == [Standing.ABOVE, Standing.ENOUGH, Standing.BELOW]
+    assert [Standing(s) for s in goals.standing] == [
+        Standing.ABOVE,
+        Standing.ENOUGH,
+        Standing.BELOW,
+    ]
     closed = run.closed()
     assert closed[1] == max(closed)
     # By itself each cell would need more restarts than the pair: they share their draws.

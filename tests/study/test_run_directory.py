@@ -102,7 +102,9 @@ def test_only_closed_prefixes_are_counted(tmp_path):
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), min_size=1, max_size=7)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
 @given(spans, st.randoms())
 def test_any_ranges_in_any_order_are_counted_once(tmp_path, spans, source):
     tables = []
@@ -244,7 +246,7 @@ def test_units_that_contradict_each_other_are_both_named(tmp_path):
     run = begun(tmp_path / "a", [Task(3, 0, 100)])
     wrong = FakeRunner(undecided=0.1, flips=(70,))
     add(run, Task(3, 50, 100), runner=wrong)
-    message = f"disagree on 1 of cell 3, restarts 50 to 99: "
+    message = "disagree on 1 of cell 3, restarts 50 to 99: "
     for opened in (run, RunDirectory.open(tmp_path / "a")):
         for ask in (opened.closed, opened.tally, lambda: opened.prefix(3)):
             with pytest.raises(RunError, match=message) as caught:
@@ -298,7 +300,9 @@ def test_flips_are_bounded_over_all_cells_too(tmp_path):
 def test_another_study_is_refused_and_what_differs_said(tmp_path):
     begun(tmp_path / "a", [Task(0, 0, 10)])
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(RunError, match=r"holds another study than the one asked for: seed is 0, not 5") as e:
+    with pytest.raises(
+        RunError, match=r"holds another study than the one asked for: seed is 0, not 5"
+    ) as e:
         RunDirectory.create_or_open(tmp_path / "a", study(seed=5))
     assert one_line.match(str(e.value))
     assert sorted(tmp_path.rglob("*")) == before

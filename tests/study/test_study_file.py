@@ -8,7 +8,7 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.study import axis, cell_grid
 from jaxcnn.study.study_file import read_study
 
-VALID = '''[study]
+VALID = """[study]
 seed = 0
 confidence = 0.95
 half_width = 0.002
@@ -22,7 +22,7 @@ step_size = 0.05
 k = [25, 100]
 ratio = [1, 4, 9]
 init_scale = { linspace = [0.5, 4.0, 8] }
-'''
+"""
 OTHERS = (
     '[study]\nrestarts = 1000\nskip_impossible = true\n[fixed]\nratio = 4.5\n'
     '[grid]\nteacher_norm = { logspace = [0.1, 10, 5] }\n[zip]\nk = [4, 9, 16]\np = [2, 3, 4]\n',
@@ -130,7 +130,9 @@ def mutated(source: random.Random) -> bytes:
                 text = "\n".join(lines)
             case 5:
                 place = source.randrange(len(text))
-                text = text[:place] + source.choice("0123456789.[]{}=\"',#\n ek") + text[place + 1 :]
+                text = (
+                    text[:place] + source.choice("0123456789.[]{}=\"',#\n ek") + text[place + 1 :]
+                )
             case 6:
                 place = source.randrange(len(text))
                 text = text[:place] + text[place + source.randrange(1, 8) :]
