@@ -168,7 +168,7 @@ def source(
         cell.noise_epochs,
     )
     radii: list[Any] = [np.asarray(word, dtype) for word in words]
-    noise = Noise(*radii, numbers)
+    noise = Noise._make([*radii, numbers])
     return Perturbed(inner), noise, settings
 
 

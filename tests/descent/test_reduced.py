@@ -42,7 +42,15 @@ def side_by_side(cell, restarts, seed):
             code = jnp.where(code == 0, new, code)
             state, at = dynamics.step(state), reduced.step(RELU, rates, at)
             apart = [jnp.abs(x - y) for x, y in zip(scalars(state, target), at, strict=True)]
-            return state, at, jnp.maximum(gap, jnp.max(jnp.stack(apart))), leaps, full_code, code, when
+            return (
+                state,
+                at,
+                jnp.maximum(gap, jnp.max(jnp.stack(apart))),
+                leaps,
+                full_code,
+                code,
+                when,
+            )
 
         zero = jnp.int32(0)
         carry = (state, at, jnp.float64(0), jnp.bool_(False), zero, zero, jnp.int32(STEPS))

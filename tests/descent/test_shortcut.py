@@ -15,7 +15,7 @@ from jaxcnn.descent.optimizer import warmup_factor
 from jaxcnn.model.activation import activation
 from jaxcnn.study.estimate import estimate
 
-WORDS = {"k": 9, "ratio": 4.0, "p": 5, "filter_init": "shortcut"}
+WORDS = {"k": 9, "ratio": 1.0, "p": 5, "filter_init": "shortcut"}
 
 
 def test_start_angle_is_the_teachers():

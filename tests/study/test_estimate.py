@@ -27,8 +27,12 @@ def test_estimates_agree_with_the_exact_values(k, ratio, step_size, norm, exact)
     """Within 5σ: a false alarm in 6·10⁻⁷ of seeds for each cell."""
     cell = Cell(k=k, p=6, ratio=ratio, teacher_norm=norm, step_size=step_size)
     found = estimate(cell, restarts=40_000, seed=1)
-    assert found.counts.undecided == found.counts.diverged == 0
-    assert abs(found.p_global - exact) < 5 * math.sqrt(exact * (1 - exact) / 40_000)
+    band = 5 * math.sqrt(exact * (1 - exact) / 40_000)
+    # In float32 a few starts beside the separatrix stand still: they are bounds on the answer.
+    undecided = found.counts.undecided / 40_000
+    assert undecided < 5e-4
+    assert found.counts.diverged == found.counts.other == 0
+    assert found.p_global - band < exact < found.p_global + undecided + band
     assert found.low < found.p_global < found.high
 
 

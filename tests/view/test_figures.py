@@ -47,7 +47,9 @@ def drawn(ax):
 def test_lines_hold_the_numbers(rows):
     cut = rows[rows["step_size"] == 0.05].assign(exact=0.5)
     ax = drawn(lines(cut, "ratio", "k"))
-    for k, line in zip((25, 100), [one for one in ax.lines if one.get_marker() in "os"], strict=True):
+    for k, line in zip(
+        (25, 100), [one for one in ax.lines if one.get_marker() in "os"], strict=True
+    ):
         np.testing.assert_array_equal(line.get_ydata(), cut.loc[cut["k"] == k, "p_global"])
     marked = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert marked == [critical_ratio_of(25), critical_ratio_of(100)]
