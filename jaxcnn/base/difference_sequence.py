@@ -46,13 +46,11 @@ def difference_sequence(first: Counts, second: Counts, confidence: float = 0.95)
 
         def at(slope: float) -> tuple[Array, Array]:
             # Where each deviance has this slope: λ p² − (n + λ) p + x = 0, likewise for the
-            # failures of the second; q from its own equation, for its digits near 0.
-            reach, rest = trials + slope, trials - slope
+            # failures of the second. The root as written does not cancel.
+            rest = trials - slope
             root = np.sqrt(rest * rest + 4.0 * slope * (trials - rare))
-            p = 2.0 * rare / (reach + root)
-            larger = np.maximum(0.5 * (np.abs(rest) + root), np.finfo(np.float64).tiny)
-            q = np.where(rest > 0.0, (trials - rare) / larger, larger / slope)
-            return p, q
+            p = 2.0 * rare / (trials + slope + root)
+            return p, 1.0 - p
 
         def spent(log_slope: float) -> float:
             p, q = at(math.exp(log_slope))

@@ -80,7 +80,8 @@ def paired_difference_many(
     narrow as the normal interval; adding exact intervals of p₁₀ and p₀₁ at half the error
     each would be up to 1.6 times wider. That each end errs with probability at most
     (1 − confidence)/2 is proved for δ = 0 and found by exact enumeration elsewhere (n from 1
-    to 100, confidence from 0.5 to 0.999); normal limits and Tango's score limits err more.
+    to 100, confidence from 0.5 to 0.999); square-and-add combinations of the same exact
+    limits were found to err more, down to a coverage of 0.89 for a nominal 0.95.
 
     Args:
         only_first: x, restarts on which only the first setting succeeded, any shape.

@@ -41,6 +41,7 @@ STUDY = "study.json"
 UNITS = "units"
 PROVENANCE = "provenance"
 _CACHED_BYTES = 2**26
+_CACHED_COVERS = 1024
 
 
 class Prefix(NamedTuple):
@@ -61,6 +62,7 @@ class _Source(NamedTuple):
     path: Path
     name: str
     provenance: Provenance
+    rank: tuple[str, str]  # which of two records of the same restarts is counted
 
 
 class RunDirectory:
@@ -84,9 +86,11 @@ class RunDirectory:
         self._refused: dict[str, tuple[tuple[int, ...], str]] = {}
         self._closed = np.zeros(len(study), dtype=np.int64)
         self._tally = np.zeros((len(study), len(FINAL)), dtype=np.int64)
+        self._cost = np.zeros((len(study), 2), dtype=np.int64)
         self._stale: set[int] = set()
         self._flips: dict[int, Flips] = {}
         self._contents: OrderedDict[Path, bytes] = OrderedDict()
+        self._covers: dict[int, tuple[list[Piece], list[Overlap]]] = {}
         self._noted: set[str] = set()
         self.refresh()
 
@@ -209,10 +213,13 @@ class RunDirectory:
             return  # the same bytes under another name, or in another directory
         self._names.add(unit.name)
         number = len(self._sources)
-        self._sources.append(_Source(path, unit.name, unit.provenance))
+        self._sources.append(_Source(path, unit.name, unit.provenance, (unit.provenance.id, unit.name)))
         for record in unit.records:
+            cell = record.task.cell
             self._index.add(record, number)
-            self._stale.add(record.task.cell)
+            self._cost[cell] += record.lane_steps, record.task.count
+            self._stale.add(cell)
+            self._covers.pop(cell, None)
 
     def closed(self) -> NDArray[np.int64]:
         """How many restarts are counted of each cell, shape (cells,).
@@ -278,8 +285,8 @@ class RunDirectory:
 
     def cost(self, cell: int) -> tuple[int, int]:
         """Lane-steps paid for a cell, and the restarts they were paid for."""
-        held = self._index.of(cell)
-        return sum(one.lane_steps for one in held), sum(one.task.count for one in held)
+        paid, restarts = self._cost[cell].tolist()
+        return paid, restarts
 
     def detail(self, held: Held) -> Detail:
         """Step statistics and outcomes of a record.
@@ -359,14 +366,15 @@ class RunDirectory:
         return " and ".join(dict.fromkeys(names))
 
     def _cover(self, cell: int) -> tuple[list[Piece], list[Overlap]]:
-        return cover(self._index.of(cell), self._rank)
+        if cell not in self._covers:
+            if len(self._covers) >= _CACHED_COVERS:
+                self._covers.clear()
+            records = self._index.of(cell)
+            self._covers[cell] = cover(records, lambda held: self._sources[held.file].rank)
+        return self._covers[cell]
 
     def _pieces(self, cell: int) -> list[Piece]:
         return self._cover(cell)[0]
-
-    def _rank(self, held: Held) -> tuple[str, ...]:
-        source = self._sources[held.file]
-        return source.provenance.id, source.name
 
     def _counted(self, piece: Piece) -> NDArray[np.int64]:
         if piece.whole:

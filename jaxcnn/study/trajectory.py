@@ -15,7 +15,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real, whole
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.descent.full import FullDescent
+from jaxcnn.descent.full import FullDescent, FullState
 from jaxcnn.descent.trajectory import LossBelow, settling_step, trace
 from jaxcnn.engine.address import WORD, block_key, restart_key, root_key
 from jaxcnn.engine.dynamics import Family
@@ -75,7 +75,7 @@ def trajectory(
         teacher: the teacher, or a whole `Cell`.
         steps: length of the run; by default until the loss has no digits left, or twenty
             times as long as it takes to prove that it never will.
-        seed: as in `estimate` with the full engine; in float64 the start has other last digits.
+        seed: the starts are those of `estimate` with the full engine.
         restart: index of the restart.
         every: steps between two rows; by default as few as give at most 4000 rows.
         sharpness: whether to add the largest eigenvalue of the Hessian.
@@ -98,11 +98,15 @@ def trajectory(
         whole("every", every, 1)
     whole("restart", restart)
     given = teacher if isinstance(teacher, Teacher) else None
-    built, family, activation = _plain(cell, given, start, "float64")
-    with jax.enable_x64(True), jax.threefry_partitionable(True):
+    drawn, single, _ = _plain(cell, given, start, "float32")
+    with jax.threefry_partitionable(True):
         key = restart_key(block_key(root_key(seed), restart), jnp.uint32(restart % WORD))
+        # Drawn as the engine draws it: in double precision it would be another start.
+        z = np.asarray(single(drawn.params).start(key).z, np.float64)
+    built, family, activation = _plain(cell, given, start, "float64")
+    with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, built.params)
-        state = family(params).start(key)
+        state = FullState(jnp.asarray(z))
         if steps is None:
             steps = _length(family, params, state, cell, activation)
         every = every or math.ceil(steps / _ROWS)
@@ -222,6 +226,7 @@ def steps_to(
     whole("restarts", restarts, 1)
     cell = cell_of(teacher, options)
     given = teacher if isinstance(teacher, Teacher) else None
+    params: Any
     family: Family
     if loss is None:
         built = build(cell, teacher=given, start=start)

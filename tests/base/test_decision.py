@@ -86,7 +86,7 @@ def test_threshold_decision_is_what_the_sequence_excludes(counts, threshold, con
     assert (decision is BELOW) == (bounds.high < threshold)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(COUNTS, COUNTS, st.floats(0.1, 0.999))
 def test_comparison_is_what_the_difference_sequence_excludes(first, second, confidence):
     interval = difference_sequence(first, second, confidence).interval
@@ -107,7 +107,11 @@ def test_undecided_runs_hold_a_decision_back():
     assert decide_better(hidden, ahead) is OPEN
     table = ((5, 30, 0), (4, 9, 0), (0, 0, 0))
     assert decide_better_paired(PairedCounts(table)) is ABOVE
+    table = ((5, 4, 0), (30, 9, 0), (0, 0, 0))
+    assert decide_better_paired(PairedCounts(table)) is BELOW
     table = ((5, 30, 0), (4, 9, 10), (8, 0, 0))
+    assert decide_better_paired(PairedCounts(table)) is OPEN
+    table = ((5, 4, 8), (30, 9, 0), (0, 10, 0))
     assert decide_better_paired(PairedCounts(table)) is OPEN
 
 

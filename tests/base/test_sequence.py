@@ -133,6 +133,16 @@ def test_difference_is_the_shadow_of_the_joint_set():
     assert interval.high >= gaps.max()
 
 
+def test_difference_takes_undecided_runs_both_ways():
+    first = Counts(global_=30, other=65, undecided=5)
+    second = Counts(global_=20, diverged=70, undecided=10)
+    wide = difference_sequence(first, second)
+    assert wide.estimate == pytest.approx(0.1)
+    assert wide.interval.low == difference_sequence(out_of(30, 100), out_of(30, 100)).interval.low
+    high = difference_sequence(out_of(35, 100), out_of(20, 100)).interval.high
+    assert wide.interval.high == high
+
+
 def test_difference_is_narrower_than_two_sequences():
     first, second = out_of(300, 1000), out_of(250, 1000)
     joint = difference_sequence(first, second).interval
@@ -153,7 +163,7 @@ def test_difference_at_the_edges():
     assert sure.half_width == pytest.approx(0.5e-6 * np.sqrt(2 * (np.log(20) + 28.1)), rel=0.1)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(*[st.integers(0, 400) for _ in range(4)])
 def test_difference_swaps_and_holds_the_estimate(x, a, y, b):
     one, two = out_of(x, x + a), out_of(y, y + b)

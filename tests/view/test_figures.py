@@ -174,12 +174,13 @@ def test_select_picks_cells(rows):
         select(rows, ("k",), ["k=7"])
 
 
-def test_steps_to_a_loss_come_after_the_proof():
+def test_steps_to_a_loss_are_those_of_the_trajectory():
     teacher = Teacher(k=9, ratio=2.0)
-    arrival = steps_to(teacher, restarts=60, step_size=0.1, loss=1e-3)
-    later = steps_to(teacher, restarts=60, step_size=0.1, loss=1e-4)
-    assert (arrival["outcome"] == later["outcome"]).all()
-    reached = arrival["outcome"] == "global"
-    assert reached.any()
-    assert (later["steps"] > arrival["steps"])[reached].all()
-    assert set(steps_to(teacher, restarts=60, step_size=0.1)["outcome"]) <= {"global", "spurious"}
+    table = steps_to(teacher, restarts=30, step_size=0.1, loss=1e-3)
+    (reached,) = np.nonzero(table["outcome"] == "global")
+    assert set(table["outcome"]) == {"global", "spurious"}
+    for restart in map(int, reached[:3]):
+        run = trajectory(teacher, restart=restart, step_size=0.1, steps=2000, every=1)
+        first = int(np.argmax(run["loss"] < 1e-3))
+        # The engine runs in single precision.
+        assert abs(first - int(table["steps"][restart])) <= 1
