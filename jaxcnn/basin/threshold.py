@@ -1,6 +1,6 @@
 r"""The threshold map: where on a line of starts the outcome changes.
 
-Along a line of starts ξ ↦ (φ₀, s₀, M₀, r²) the coordinate w of basin/stepping.py after n steps
+Along a line of starts ξ ↦ (φ₀, s₀, M₀, r²) the coordinate w of basin/motion.py after n steps
 grows with ξ, and its zero ξ_n tends to the threshold: the boundary of the basin is the stable
 manifold of the edge state, and what is left of the decaying modes after n steps enters w
 squared,

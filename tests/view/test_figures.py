@@ -135,7 +135,12 @@ def test_basin_map_separates_what_runs_do():
 
 
 def test_two_phases_are_found_and_drawn():
-    table = trajectory(Teacher(k=20, p=25, ratio=1.0), step_size=0.05, restart=1)
+    # About half of the starts end at the spurious minimum, which has no second phase.
+    tables = (
+        trajectory(Teacher(k=20, p=25, ratio=1.0), step_size=0.05, restart=restart)
+        for restart in range(20)
+    )
+    table = next(each for each in tables if each["loss"].iloc[-1] < 1e-10)
     found = phases(table)
     assert 0 < found.first_end < found.second_end < table["step"].iloc[-1]
     tail = table[(table["loss"] < 1e-7) & (table["loss"] > 1e-12)]

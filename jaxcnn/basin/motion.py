@@ -1,0 +1,156 @@
+r"""How lanes move, and where they stand relative to the edge state: pure functions.
+
+Lanes are stepped as one (4, lanes) array of (φ, s, M, r²) by one of two rules: `descent`, the
+recurrence of descent/reduced.py, and `flow`, its limit of small steps in the time c·n,
+
+    φ̇ = −κ s h sin φ / r²,   ṡ = −V s + (V − D) A + m M,   Ṁ = −(V + k m) M + U² D,
+    D = g(0) − g(φ),   κ = c_v/c,   r² constant,
+
+by eighth-order extrapolation of the midpoint rule (Gragg). At the edge state s = 0, D = D_c,
+M = M_c = U² D_c/(V + k m), for every r². With q = h sin φ_c the linear part there has one growing
+mode, of rate λ > 0 in units of c, and the coordinate along it that no other mode enters is
+
+    w = (φ − φ_c) + ℓ_s s + ℓ_M (M − M_c),
+    λ (λ + V) = (κ q² A/r²) (1 − m ρ/(λ + V + k m)),
+    ℓ_s = −κ q/(r² (λ + V)),   ℓ_M = m ℓ_s/(λ + V + k m).
+
+(For the recurrence the multiplier is 1 + cλ; the covector is the same.) All other modes decay
+at least as fast as e^(−Vt), so after a while w < 0 is the global side and w > 0 the spurious.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.basin.problem import Rule
+from jaxcnn.descent.certificate import Rates, Scalars, certificate
+from jaxcnn.descent.kernel import PI, DescentKernel
+from jaxcnn.descent.reduced import step
+
+_SUBSTEPS = (2, 4, 6, 8)
+_FLOW_CERTIFICATE = 1e-12
+"""Step size (in units of the flow's time) at which the flow's certificates are taken."""
+
+
+class Numbers(NamedTuple):
+    """What a lane needs of its problem, scalars in float64.
+
+    Attributes:
+        rates: of the recurrence; for the flow those of one unit of time.
+        edge_angle: φ_c.
+        edge_m: M_c.
+        step: time of one step of the flow.
+    """
+
+    rates: Rates
+    edge_angle: Any
+    edge_m: Any
+    step: Any
+
+
+def unstable_coordinate(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
+    """The coordinate w of lanes (4, lanes), at each lane's own r²; see the module."""
+    _, h, sin = kernel.values(at.edge_angle)
+    q, rates = h * sin, at.rates
+    ratio = rates.c_filter / rates.c
+    drain, decay = rates.b / rates.c, kernel.top - kernel.mean
+    pull = ratio * q * q * rates.power / state[3]
+    drag = kernel.mean * rates.sum2 / rates.power
+    # The excess is convex and positive at the first guess: Newton falls onto the root.
+    rate = 2.0 * pull / (decay + jnp.sqrt(decay * decay + 4.0 * pull))
+
+    def newton(_: int, x: jax.Array) -> jax.Array:
+        excess = x * (x + decay) - pull * (1.0 - drag / (x + drain))
+        return x - excess / (2.0 * x + decay - pull * drag / (x + drain) ** 2)
+
+    rate = lax.fori_loop(0, 12, newton, rate)
+    along_s = -ratio * q / (state[3] * (rate + decay))
+    along_m = kernel.mean * along_s / (rate + drain)
+    w: jax.Array = (state[0] - at.edge_angle) + along_s * state[1]
+    w = w + along_m * (state[2] - at.edge_m)
+    return w
+
+
+def _descend(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
+    lanes = Scalars(state[0], state[1], state[2], state[3])
+    return jnp.stack(step(kernel, at.rates, lanes))
+
+
+def _slope(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
+    angle, s, m, r2 = state[0], state[1], state[2], state[3]
+    g, h, sin = kernel.values(angle)
+    rates = at.rates
+    turn = -rates.c_filter * s * h * sin / r2
+    pull = rates.c * ((g - kernel.mean) * rates.power + kernel.mean * m)
+    pull = pull - rates.c * (kernel.top - kernel.mean) * s
+    fill = rates.c * rates.sum2 * (kernel.top - g) - rates.b * m
+    return jnp.stack([turn, pull, fill, jnp.zeros_like(r2)])
+
+
+def _flow(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
+    """One step of order 8: Gragg's midpoint rule with 2, 4, 6, 8 substeps, extrapolated."""
+    first = _slope(kernel, at, state)
+    column: list[jax.Array] = []
+    for j, count in enumerate(_SUBSTEPS):
+        h = at.step / count
+
+        def substep(_: int, pair: tuple[jax.Array, jax.Array], h: jax.Array = h) -> Any:
+            old, new = pair
+            return new, old + 2.0 * h * _slope(kernel, at, new)
+
+        _, last = lax.fori_loop(0, count - 1, substep, (state, state + h * first))
+        row = [last]
+        for i in range(j):
+            factor = (count / _SUBSTEPS[j - 1 - i]) ** 2 - 1.0
+            row.append(row[i] + (row[i] - column[i]) / factor)
+        column = row
+    return column[-1]
+
+
+def advance(
+    kernel: DescentKernel, rule: Rule, at: Numbers, state: jax.Array, early: Any, late: Any
+) -> tuple[jax.Array, ...]:
+    """`early` steps, then `late` more; see `stepping.Standing`."""
+    move = _descend if rule == "descent" else _flow
+
+    def body(_: int, lanes: jax.Array) -> jax.Array:
+        return move(kernel, at, lanes)
+
+    def part(i: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        lanes, looks = carry
+        lanes = lax.fori_loop(0, jnp.where(i == 0, early, late), body, lanes)
+        return lanes, looks.at[i].set(unstable_coordinate(kernel, at, lanes))
+
+    # One loop over both parts: the step is compiled once.
+    state, looks = lax.fori_loop(0, 2, part, (state, jnp.zeros((2, state.shape[1]))))
+    first, last = looks[0], looks[1]
+    rates = at.rates
+    if rule == "flow":
+        small = _FLOW_CERTIFICATE
+        rates = rates._replace(
+            c=small * rates.c, c_filter=small * rates.c_filter, b=small * rates.b
+        )
+    proved = certificate(kernel, rates, Scalars(state[0], state[1], state[2], state[3]))
+    side = jnp.where((last < 0) & (state[1] > 0), Outcome.GLOBAL, Outcome.UNDECIDED)
+    side = jnp.where((last > 0) & (state[1] < 0), Outcome.SPURIOUS, side)
+    label = jnp.where(proved == Outcome.RUNNING, side, proved).astype(jnp.int32)
+    return state, first, last, label
+
+
+def edge(kernel: DescentKernel, drop: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The angle with g(0) − g(φ) = drop, by bisection, and q = h sin φ there."""
+
+    def halve(_: int, ends: jax.Array) -> jax.Array:
+        middle = 0.5 * (ends[0] + ends[1])
+        below = kernel.top - kernel.values(middle).g < drop
+        return jnp.stack([jnp.where(below, middle, ends[0]), jnp.where(below, ends[1], middle)])
+
+    ends = lax.fori_loop(0, 60, halve, jnp.stack([jnp.zeros_like(drop), PI * jnp.ones_like(drop)]))
+    angle = 0.5 * (ends[0] + ends[1])
+    _, h, sin = kernel.values(angle)
+    return angle, h * sin
