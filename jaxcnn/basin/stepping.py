@@ -21,6 +21,8 @@ from jaxcnn.basin.problem import Array, Problem, Rule
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.kernel import DescentKernel
 
+THREAD_WORTH = 1_000_000
+"""Restart-steps that pay for a thread: ten milliseconds of work."""
 LANES = 64
 """Compiled width: a state that stays in the first cache, two chunks for the smallest order."""
 
@@ -159,10 +161,11 @@ class Stepper:
                 out = program(self._numbers, chunk, np.int32(early), np.int32(late))
                 return [np.asarray(x) for x in out]
 
-        if len(chunks) == 1 or self._workers == 1:
+        workers = min(self._workers, len(chunks), count * (early + late) // THREAD_WORTH)
+        if workers < 2:
             done = [work(chunk) for chunk in chunks]
         else:
-            with ThreadPoolExecutor(self._workers) as pool:
+            with ThreadPoolExecutor(workers) as pool:
                 done = list(pool.map(work, chunks))
         self.lane_steps += count * (early + late)
         joined = [np.concatenate(parts, axis=-1)[..., :count] for parts in zip(*done, strict=True)]

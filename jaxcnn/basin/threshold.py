@@ -37,7 +37,7 @@ BUDGET = 1e10
 """Most restart-steps of one threshold map and those before it; some minutes on two cores."""
 _FIRST = 0.3
 _LONGEST = 20.0
-_SHARP = 1e-13
+_SHARP = 1e-12
 _GRAIN = 4e-16
 _ROUNDS = 400
 _SETTLED = 1e-9

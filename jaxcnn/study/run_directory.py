@@ -213,7 +213,9 @@ class RunDirectory:
             return  # the same bytes under another name, or in another directory
         self._names.add(unit.name)
         number = len(self._sources)
-        self._sources.append(_Source(path, unit.name, unit.provenance, (unit.provenance.id, unit.name)))
+        self._sources.append(
+            _Source(path, unit.name, unit.provenance, (unit.provenance.id, unit.name))
+        )
         for record in unit.records:
             cell = record.task.cell
             self._index.add(record, number)

@@ -43,9 +43,7 @@ def merged(path, *runs):
     return path
 
 
-spans = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(0, 40), st.integers(1, 30)), max_size=4
-)
+spans = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 40), st.integers(1, 30)), max_size=4)
 laws = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None
 )
@@ -88,7 +86,9 @@ def test_disagreement_names_both_and_writes_nothing(tmp_path):
 
 def test_flips_across_devices_are_reported_and_bounded(tmp_path):
     a = written(tmp_path / "a", [(0, 0, 200)])
-    b = written(tmp_path / "b", [(0, 100, 200)], FakeRunner(provenance=THERE, flips=(110, 150, 250)))
+    b = written(
+        tmp_path / "b", [(0, 100, 200)], FakeRunner(provenance=THERE, flips=(110, 150, 250))
+    )
     report = merge(a, b, out=tmp_path / "c")
     assert (report.flips.overlapping, report.flips.flipped) == (100, 2)
     assert report.restarts == 300
@@ -126,10 +126,13 @@ def test_the_place_must_be_free(tmp_path):
 def test_the_most_demanding_rule_is_kept(tmp_path):
     def rule(*rules):
         names = [
-            written(tmp_path / str(i), [], of=study(**{**SMALL, **one})) for i, one in enumerate(rules)
+            written(tmp_path / str(i), [], of=study(**{**SMALL, **one}))
+            for i, one in enumerate(rules)
         ]
         study_ = RunDirectory.open(merged(tmp_path / "m", *names)).study
-        assert study_.words() == RunDirectory.open(merged(tmp_path / "m", *names[::-1])).study.words()
+        assert (
+            study_.words() == RunDirectory.open(merged(tmp_path / "m", *names[::-1])).study.words()
+        )
         return study_
 
     made = rule({"restarts": 10}, {"restarts": 30, "confidence": 0.9}, {"restarts": 20})
@@ -140,7 +143,12 @@ def test_the_most_demanding_rule_is_kept(tmp_path):
         {**width, "half_width": 0.05, "max_restarts": 40},
     )
     assert (made.half_width, made.max_restarts) == (0.05, 50)
-    assert rule({**width, "half_width": 0.1, "max_restarts": 5}, {**width, "half_width": 0.1}).max_restarts is None
+    assert (
+        rule(
+            {**width, "half_width": 0.1, "max_restarts": 5}, {**width, "half_width": 0.1}
+        ).max_restarts
+        is None
+    )
     with pytest.raises(RunError, match="different rules"):
         rule({"restarts": 10}, {"restarts": None, "half_width": 0.1})
     ask = {"restarts": None, "decision": {"above": 0.5}}

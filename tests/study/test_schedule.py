@@ -85,7 +85,12 @@ def test_the_widest_cell_comes_first(tmp_path):
 
 def test_what_others_compute_is_left_to_them(tmp_path):
     run = RunDirectory.create_or_open(tmp_path / "a", study(restarts=1000))
-    busy = [Task(0, 0, 400), Task(0, 500, 100), Task(1, 0, 1000), *[Task(c, 0, 999) for c in range(2, 12)]]
+    busy = [
+        Task(0, 0, 400),
+        Task(0, 500, 100),
+        Task(1, 0, 1000),
+        *[Task(c, 0, 999) for c in range(2, 12)],
+    ]
     assert planned(run, busy=busy) == [Task(0, 400, 100), Task(0, 600, 400)] + [
         Task(cell, 999, 1) for cell in range(2, 12)
     ]
@@ -98,8 +103,12 @@ def test_bundles_shrink_towards_the_end_with_many_workers(tmp_path):
     assert sizes[0] > 3 * sizes[1] > 9 * sizes[2] > 0
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-@given(st.integers(1, 5), st.sampled_from([300, 70_000, 200_000]), st.integers(1, 10**5), st.booleans())
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
+@given(
+    st.integers(1, 5), st.sampled_from([300, 70_000, 200_000]), st.integers(1, 10**5), st.booleans()
+)
 def test_shards_and_bundles_cover_everything_once(tmp_path, parts, restarts, speed, one):
     """However it is cut and dealt out, the tasks are each restart once."""
     grid = {"k": [25], "ratio": [1]} if one else {"k": [25, 100], "ratio": [1, 4]}
