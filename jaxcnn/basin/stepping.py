@@ -24,7 +24,7 @@ from jaxcnn.descent.kernel import DescentKernel
 THREAD_WORTH = 1_000_000
 """Restart-steps that pay for a thread: ten milliseconds of work."""
 LANES = 64
-"""Compiled width: a state that stays in the first cache, two chunks for the smallest order."""
+"""Compiled width: a state that stays in the first cache, small orders in few chunks."""
 
 
 class Standing(NamedTuple):
@@ -65,7 +65,7 @@ _COMPILING = threading.Lock()
 def _program(kernel: DescentKernel, name: str) -> Callable[..., Any]:
     """The compiled `descent`, `flow` or `edge`: once per process, whatever the numbers."""
     key = (kernel, name)
-    with _COMPILING:
+    with _COMPILING, float64():
         if key not in _COMPILED:
             zero, count = np.float64(0.0), np.int32(0)
             if name == "edge":
@@ -121,9 +121,12 @@ class Stepper:
             problem.power,
             problem.total**2,
         )
-        self._numbers = Numbers(
+        numbers = Numbers(
             rates, np.float64(self.edge_angle), np.float64(self.edge_m), np.float64(step)
         )
+        # On the device once: eight transfers would cost as much as a hundred steps.
+        with float64():
+            self._numbers = jax.device_put(numbers)
         self._workers = max(1, min(_cpus(), 8))
 
     def _modes(self) -> tuple[float, float]:
@@ -155,18 +158,25 @@ class Stepper:
         count = flat.shape[1]
         chunks = [_padded(flat[:, i : i + LANES]) for i in range(0, count, LANES)]
 
-        def work(chunk: Array) -> list[NDArray[Any]]:
+        program = _program(self.problem.kernel, self.problem.rule)
+
+        def work(some: list[Array]) -> list[list[NDArray[Any]]]:
             with float64():
-                program = _program(self.problem.kernel, self.problem.rule)
-                out = program(self._numbers, chunk, np.int32(early), np.int32(late))
-                return [np.asarray(x) for x in out]
+                steps = np.int32(early), np.int32(late)
+                return [
+                    [np.asarray(x) for x in program(self._numbers, one, *steps)] for one in some
+                ]
 
         workers = min(self._workers, len(chunks), count * (early + late) // THREAD_WORTH)
         if workers < 2:
-            done = [work(chunk) for chunk in chunks]
+            done = work(chunks)
         else:
+            shares = [
+                chunks[len(chunks) * i // workers : len(chunks) * (i + 1) // workers]
+                for i in range(workers)
+            ]
             with ThreadPoolExecutor(workers) as pool:
-                done = list(pool.map(work, chunks))
+                done = [out for part in pool.map(work, shares) for out in part]
         self.lane_steps += count * (early + late)
         joined = [np.concatenate(parts, axis=-1)[..., :count] for parts in zip(*done, strict=True)]
         end, first, last, label = joined

@@ -169,11 +169,16 @@ def run(
                         progress(finished, total)
 
     places = [device for device in devices for _ in range(streams)][: max(1, len(launches))]
-    if len(places) == 1:
-        work_on(places[0])
-    else:
-        with ThreadPoolExecutor(len(places)) as pool:
-            list(pool.map(work_on, places))
+    pool = ThreadPoolExecutor(len(places))
+    try:
+        # Threads even for one place: the main thread then hears Ctrl-C during a launch.
+        for done in [pool.submit(work_on, place) for place in places]:
+            done.result()
+    except BaseException:
+        launches.clear()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
     account = Account(
         useful_steps=sum(
             int(r.steps[r.outcomes != Outcome.UNDECIDED].sum(dtype=np.int64)) for r in results

