@@ -40,7 +40,7 @@ def show(name, wall, busy, note=""):
     print(f"{name:36} {wall:9.3f} {busy:9.3f}  {note}", flush=True)
 
 
-def main():
+def main(out=None):
     """Print the table."""
     print(f"{'':36} {'wall s':>9} {'cpu s':>9}")
     _, wall, busy = timed(lambda: exact_probability(Cell(k=25, ratio=4, step_size=0.05)))
