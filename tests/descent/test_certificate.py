@@ -10,6 +10,7 @@ import pytest
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
+from jaxcnn.descent import reduced
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import RELU
 from jaxcnn.engine.dynamics import Dynamics
@@ -155,3 +156,42 @@ def test_what_is_no_number_has_diverged(place, value):
     at = [1.0, 0.5, 0.1, 1.0]
     at[place] = value
     assert code(at, rates()) == Outcome.DIVERGED
+
+
+def test_certified_sets_are_never_left():
+    """From any state, not only likely ones: s and φ keep their sides for 2000 steps."""
+    rng = np.random.default_rng(6)
+    n = 20_000
+    k = np.floor(np.exp(rng.uniform(np.log(3), np.log(100), n)))
+    b = np.where(np.arange(n) % 2, rng.uniform(0.1, 1.0, n), rng.uniform(1.0, 1.98, n))
+    c = b / (k + math.pi - 1)
+    sum2 = rng.uniform(0, 1.2, n) * (k + math.pi - 1) / math.pi
+    rates = Rates(*map(jnp.asarray, (c, c, b, np.ones(n), sum2)))
+    spread = rng.normal(size=n) * (0.3 + sum2)
+    near = sum2 * math.pi / (k + math.pi - 1) * rng.uniform(0.9, 1.1, n)
+    at = Scalars(
+        angle=jnp.asarray(rng.uniform(0.0, math.pi, n)),
+        s=jnp.asarray(rng.choice([-1, 1], n) * np.exp(rng.uniform(np.log(1e-3), np.log(3), n))),
+        m=jnp.asarray(np.where(rng.random(n) < 0.5, spread, near)),
+        r2=jnp.asarray(np.exp(rng.uniform(np.log(1e-3), np.log(3), n))),
+    )
+
+    def follow(rates, at):
+        first = certificate(RELU, rates, at)
+
+        def body(_, carry):
+            at, left, right = carry
+            at = reduced.step(RELU, rates, at)
+            good = (at.s > 0) & (at.angle < jnp.pi / 2)
+            bad = (at.s < 0) & (at.angle > jnp.pi / 2)
+            return at, left & good, right & bad
+
+        yes = jnp.bool_(True)
+        return first, *jax.lax.fori_loop(0, 2000, body, (at, yes, yes))[1:]
+
+    first, good, bad = map(np.asarray, jax.jit(jax.vmap(follow))(rates, at))
+    for part in (b <= 1, b > 1):
+        to_global, to_spurious = part & (first == GLOBAL), part & (first == SPURIOUS)
+        assert min(to_global.sum(), to_spurious.sum()) > 50
+        assert good[to_global].all()
+        assert bad[to_spurious].all()

@@ -14,6 +14,9 @@ from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 from jaxcnn.study.rules import Custom
 
+pytestmark = pytest.mark.heavy
+
+
 ALIASES = {
     "sgd": optax.sgd,
     "momentum": lambda lr: optax.sgd(lr, momentum=0.9),

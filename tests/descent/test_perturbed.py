@@ -11,6 +11,8 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.descent.perturbed import Noise, in_ball, strength
 from jaxcnn.study.estimate import estimate
 
+pytestmark = pytest.mark.heavy
+
 
 def test_noise_is_uniform_on_the_ball():
     """Radius⁴ and one direction cosine, Kolmogorov–Smirnov, false alarms 1e-4 each."""

@@ -14,6 +14,9 @@ from jaxcnn.model.sample import sampled_loss
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.estimate import estimate
 
+pytestmark = pytest.mark.heavy
+
+
 POINT = Student(jnp.array([0.3, -1.0, 0.4, 0.8]), jnp.array([0.7, -0.4, 0.9]))
 TEACHER = target(Teacher(k=3, p=4, ratio=1.5))
 

@@ -15,6 +15,9 @@ from jaxcnn.descent.optimizer import warmup_factor
 from jaxcnn.model.activation import activation
 from jaxcnn.study.estimate import estimate
 
+pytestmark = pytest.mark.heavy
+
+
 WORDS = {"k": 9, "ratio": 1.0, "p": 5, "filter_init": "shortcut"}
 
 

@@ -17,6 +17,8 @@ from jaxcnn.model.population import Student, target
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.estimate import estimate
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.mark.parametrize("estimator", ["identity", "relu"])
 def test_closed_form_is_the_mean_over_inputs(estimator):

@@ -16,6 +16,9 @@ from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.study.custom import estimate_dynamics, sweep_dynamics
 
+pytestmark = pytest.mark.heavy
+
+
 SMALL = LaneSettings(width=256, capacity=2**14)
 
 

@@ -7,6 +7,9 @@ import pytest
 from jaxcnn.study.build import build
 from jaxcnn.study.study_file import read_study
 
+pytestmark = pytest.mark.heavy
+
+
 FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 
 
