@@ -173,7 +173,7 @@ def test_certified_sets_are_never_left():
         angle=jnp.asarray(rng.uniform(0.0, math.pi, n)),
         s=jnp.asarray(rng.choice([-1, 1], n) * np.exp(rng.uniform(np.log(1e-3), np.log(3), n))),
         m=jnp.asarray(np.where(rng.random(n) < 0.5, spread, near)),
-        r2=jnp.asarray(np.exp(rng.uniform(np.log(1e-3), np.log(3), n))),
+        r2=jnp.asarray(np.exp(rng.uniform(np.log(0.02), np.log(3), n))),
     )
 
     def follow(rates, at):

@@ -14,6 +14,8 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 
+pytestmark = pytest.mark.heavy
+
 
 def test_velocity_is_the_limit_of_descent():
     cell = Cell(k=16, ratio=3.0, p=7, optimizer="flow")

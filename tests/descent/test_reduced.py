@@ -16,6 +16,9 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 
+pytestmark = pytest.mark.heavy
+
+
 STEPS = 3000
 
 

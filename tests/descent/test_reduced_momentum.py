@@ -15,6 +15,8 @@ from jaxcnn.model.activation import relu
 from jaxcnn.model.population import loss
 from jaxcnn.model.teacher import Teacher
 
+pytestmark = pytest.mark.heavy
+
 
 def projected(student, target):
     """The coordinates of a full state."""
