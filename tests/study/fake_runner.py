@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxcnn.base.outcome import Outcome
+from jaxcnn.study.schedule import Pace
 from jaxcnn.study.study import Study
 from jaxcnn.study.unit import Provenance, Task, UnitResult
 
@@ -67,6 +68,17 @@ class FakeRunner:
         return UnitResult(
             task, outcomes, steps, int(steps.sum(dtype=np.int64)), f"fake p{cell.p} k{cell.k}"
         )
+
+
+class FixedPace(Pace):
+    """Bundles of so many restarts, whatever the clock says."""
+
+    def __init__(self, restarts: int) -> None:
+        super().__init__()
+        self._budget = float(restarts)
+
+    def observe(self, results, seconds):
+        pass
 
 
 WORDS = {

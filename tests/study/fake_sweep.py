@@ -1,36 +1,68 @@
-"""A sweep with the fake runner in small bundles, as a process of its own.
+"""A sweep with the fake runner in bundles of a fixed size, as a process of its own.
 
-    python fake_sweep.py DIRECTORY RESTARTS [SHARD/PARTS] [FILE_SIZE_LIMIT]
+    python fake_sweep.py DIRECTORY RESTARTS [--shard I/N] [--largest BYTES] [--die-at LINE]
 
-It prints a line once it has begun.
+It prints a line once it has begun. With `--die-at` it kills itself with SIGKILL as it is about
+to run that line, counted over the lines that keep results: a moment that no clock decides.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import resource
+import signal
 import sys
 
-from fake_runner import FakeRunner, study
+from fake_runner import FakeRunner, FixedPace, study
 
 from jaxcnn.base.errors import RunError
+from jaxcnn.study import durable, sweep
 from jaxcnn.study.run_directory import RunDirectory
-from jaxcnn.study.schedule import Pace, Shard
+from jaxcnn.study.schedule import Shard
 from jaxcnn.study.sweep import InProcess, sweep_with
 
+BUNDLE = 700
+_WATCHED = (durable.__file__, sweep.__file__)
 
-def main(directory: str, restarts: str, shard: str = "0/1", limit: str = "") -> None:
-    if limit:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-    number, parts = map(int, shard.split("/"))
+
+def die_at(line: int) -> None:
+    """Count the lines run in `durable` and `sweep`, and be killed at one of them."""
+    left = line
+
+    def within(frame, event, _):
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return within
+
+    sys.settrace(lambda frame, *_: within if frame.f_code.co_filename in _WATCHED else None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory")
+    parser.add_argument("restarts", type=int)
+    parser.add_argument("--shard", default="0/1")
+    parser.add_argument("--largest", type=int)
+    parser.add_argument("--die-at", type=int)
+    asked = parser.parse_args()
+    if asked.largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (asked.largest, asked.largest))
+    shard = Shard(*map(int, asked.shard.split("/")))
+    if asked.die_at:
+        die_at(asked.die_at)
     try:
-        run = RunDirectory.create_or_open(directory, study(restarts=int(restarts)))
+        run = RunDirectory.create_or_open(asked.directory, study(restarts=asked.restarts))
         print("begun", flush=True)
-        executor = InProcess(FakeRunner(undecided=0.05, delay=0.002))
-        sweep_with(run, executor, shard=Shard(number, parts), pace=Pace(seconds=0.004))
+        executor = InProcess(FakeRunner(undecided=0.05))
+        sweep_with(run, executor, shard=shard, pace=FixedPace(BUNDLE))
     except RunError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

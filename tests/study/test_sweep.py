@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_runner import FakeRunner, study
+from fake_runner import FakeRunner, FixedPace, study
 
 from jaxcnn.base.errors import RunError
 from jaxcnn.study.merge import merge
 from jaxcnn.study.run_directory import RunDirectory
-from jaxcnn.study.schedule import Pace, Shard
+from jaxcnn.study.schedule import Shard
 from jaxcnn.study.sweep import InProcess, sweep_in_process, sweep_with
 from jaxcnn.study.table import table
 from jaxcnn.study.unit import Task
@@ -103,7 +103,7 @@ def test_a_runner_that_fails_loses_nothing_that_was_kept(tmp_path, uninterrupted
 
     run = RunDirectory.create_or_open(tmp_path / "a", study(restarts=RESTARTS))
     with pytest.raises(MemoryError):
-        sweep_with(run, InProcess(Failing(undecided=0.05)), pace=Pace(seconds=1e-3))
+        sweep_with(run, InProcess(Failing(undecided=0.05)), pace=FixedPace(700))
     assert 0 < run.closed().sum() < 12 * RESTARTS
     sweep_in_process(study(restarts=RESTARTS), tmp_path / "a", RUNNER)
     assert_same(tmp_path / "a", uninterrupted)
@@ -139,7 +139,7 @@ def test_the_order_of_results_does_not_matter(tmp_path, rule, seed):
     direct = sweep_in_process(study(**rule), tmp_path / "a", RUNNER)
     runner = FakeRunner(undecided=0.05)
     run = RunDirectory.create_or_open(tmp_path / "b", study(**rule))
-    sweep_with(run, Shuffled(runner, seed), pace=Pace(seconds=1e-3))
+    sweep_with(run, Shuffled(runner, seed), pace=FixedPace(2500))
     pd.testing.assert_frame_equal(table(run), table(direct))
     assert sum(task.count for task in runner.tasks) == run.closed().sum()
 
@@ -168,31 +168,65 @@ def test_shards_together_make_the_whole(tmp_path, rule):
         assert sum(run.cost(cell)[1] for cell in range(len(made))) == whole.closed().sum()
 
 
-def kill_and_resume(path, expected, moments, seed):
-    source, kills = random.Random(seed), 0
+def contents(path):
+    return {unit.name: unit.read_bytes() for unit in (path / "units").glob("*.jsonl")}
+
+
+def kill_and_resume(path, expected, moments, source, attempt):
+    """Until `moments` sweeps were killed, `attempt` one; whatever was kept stays as it was."""
+    kills, kept = 0, {}
     while kills < moments:
-        process = started(path, RESTARTS)
-        if source.random() < 0.9:
-            process.stdout.readline()
-        time.sleep(source.random() ** 2 * 0.4)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        else:
-            for unit in source.sample(sorted((path / "units").glob("*.jsonl"))[::2], 3):
-                unit.unlink()  # work to go on with
-        ended(process)
+        status = attempt()
+        now = contents(path)
+        assert kept.items() <= now.items()
+        kills += status == -signal.SIGKILL
+        if status == 0:
+            for name in source.sample(sorted(now), min(len(now), 9)):
+                (path / "units" / name).unlink()  # work to go on with
+                del now[name]
+        kept = now
     assert ended(started(path, RESTARTS)) == (0, "")
     assert_same(path, expected)
 
 
-def test_killed_at_random_moments(tmp_path, uninterrupted):
-    kill_and_resume(tmp_path / "a", uninterrupted, 5, 1)
+def die_at_lines(path, source, most):
+    """Sweeps that are killed as they are about to run a random line."""
+
+    def attempt():
+        status, errors = ended(started(path, RESTARTS, "--die-at", source.randrange(1, most)))
+        assert (status, errors) in ((0, ""), (-signal.SIGKILL, ""))
+        return status
+
+    return attempt
+
+
+def test_killed_at_random_lines(tmp_path, uninterrupted):
+    # A whole sweep runs about 2900 of the lines.
+    source = random.Random(1)
+    attempt = die_at_lines(tmp_path / "a", source, 900)
+    kill_and_resume(tmp_path / "a", uninterrupted, 6, source, attempt)
+
+
+@pytest.mark.heavy
+def test_killed_at_a_hundred_random_lines(tmp_path, uninterrupted):
+    source = random.Random(2)
+    attempt = die_at_lines(tmp_path / "a", source, 400)
+    kill_and_resume(tmp_path / "a", uninterrupted, 100, source, attempt)
 
 
 @pytest.mark.heavy
 def test_killed_at_a_hundred_random_moments(tmp_path, uninterrupted):
-    kill_and_resume(tmp_path / "a", uninterrupted, 100, 2)
+    source = random.Random(3)
+
+    def attempt():
+        process = started(tmp_path / "a", RESTARTS)
+        if source.random() < 0.9:
+            process.stdout.readline()
+        time.sleep(source.random() ** 2 * 0.3)
+        process.send_signal(signal.SIGKILL)
+        return ended(process)[0]
+
+    kill_and_resume(tmp_path / "a", uninterrupted, 100, source, attempt)
 
 
 def test_three_sweeps_on_one_directory_at_once(tmp_path, uninterrupted):
@@ -203,23 +237,26 @@ def test_three_sweeps_on_one_directory_at_once(tmp_path, uninterrupted):
 
 
 def test_one_of_three_killed(tmp_path, uninterrupted):
-    processes = [started(tmp_path / "a", RESTARTS, f"{i}/3") for i in range(3)]
+    processes = [started(tmp_path / "a", RESTARTS, "--shard", f"{i}/3") for i in range(3)]
     for process in processes:
         process.stdout.readline()
     processes[1].kill()
     assert [ended(process)[0] for process in processes] == [0, -signal.SIGKILL, 0]
-    assert ended(started(tmp_path / "a", RESTARTS, "1/3")) == (0, "")
+    assert ended(started(tmp_path / "a", RESTARTS, "--shard", "1/3")) == (0, "")
     assert_same(tmp_path / "a", uninterrupted)
 
 
 def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, uninterrupted):
-    status, errors = ended(started(tmp_path / "a", RESTARTS, "0/1", 1500))
+    status, errors = ended(started(tmp_path / "a", RESTARTS, "--largest", 1250))
     assert status == 2
+    kept = contents(tmp_path / "a")
+    assert len(kept) == 10
     assert errors.endswith("cannot be written: File too large\n")
     assert len(errors.splitlines()) == 1
     assert not list((tmp_path / "a/units").glob(".*"))
     assert RunDirectory.open(tmp_path / "a").problems() == []
     assert ended(started(tmp_path / "a", RESTARTS)) == (0, "")
+    assert kept.items() <= contents(tmp_path / "a").items()
     assert_same(tmp_path / "a", uninterrupted)
 
 
