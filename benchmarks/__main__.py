@@ -1,53 +1,60 @@
-"""`python -m benchmarks [PART …] [--json FILE]`: run the parts, print tables, keep the numbers."""
+"""Benchmarks: what jaxcnn costs beside what a user would pick instead, and beside the limits.
+
+    python -m benchmarks                       every part, a table each, numbers in JSON
+    python -m benchmarks full --cells 25,6     one part, one of its cells
+    python -m benchmarks peers --peers numba   one part, one of its peers
+    python -m benchmarks --list                the parts, and what each measures
+
+A part that is cut with --cells or --peers keeps the other rows of the JSON file. Times mean
+something on an otherwise idle machine only.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
-import platform
 from pathlib import Path
 
-import jax
+from benchmarks.report import Output
 
-PARTS = ("first", "exact")
+PARTS = ("first", "full", "reduced", "exact", "samples", "studies")
 
 
-class Output:
-    """Tables on the terminal, the same rows as JSON."""
-
-    def __init__(self) -> None:
-        device = jax.devices()[0].device_kind
-        self.record = {
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "device": device,
-        }
-
-    def table(self, title, columns, rows):
-        """Print one table and keep it."""
-        text = [tuple(map(str, row)) for row in [columns, *rows]]
-        widths = [max(len(row[i]) for row in text) for i in range(len(columns))]
-        print(f"\n{title}")
-        for row in text:
-            cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]
-            print("  ".join(cells).rstrip())
-        self.record[title] = [dict(zip(columns, row, strict=True)) for row in text[1:]]
+def available() -> list[str]:
+    """The parts this checkout has."""
+    return [part for part in PARTS if importlib.util.find_spec(f"benchmarks.{part}")]
 
 
 def main() -> None:
     """Run the chosen parts one after another in this process."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=[], help=f"of {', '.join(PARTS)}; default all")
+    parts = available()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}")
+    parser.add_argument("--list", action="store_true", help="name the parts and end")
+    parser.add_argument("--cells", nargs="+", default=[], help="some cells only: 25,6 100,20 …")
+    parser.add_argument("--peers", nargs="+", default=[], help="some peers only: numpy torch …")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/latest.json"))
     options = parser.parse_args()
     for part in options.parts:
-        if part not in PARTS:
-            parser.error(f"part {part!r}: choose of {', '.join(PARTS)}")
-    out = Output()
-    for part in options.parts or PARTS:
+        if part not in parts:
+            parser.error(f"part {part!r}: choose of {', '.join(parts)}")
+    if options.list:
+        for part in parts:
+            about = importlib.import_module(f"benchmarks.{part}").__doc__ or ""
+            print(f"{part:10} {about.splitlines()[0]}")
+        return
+    before = json.loads(options.json.read_text()) if options.json.exists() else None
+    out = Output(options.cells, options.peers, before)
+    for part in options.parts or parts:
+        out.begin(part)
         importlib.import_module(f"benchmarks.{part}").main(out)
-    options.json.write_text(json.dumps(out.record, indent=1) + "\n")
+        out.save(options.json)
 
 
 if __name__ == "__main__":
