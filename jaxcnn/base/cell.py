@@ -166,7 +166,9 @@ class Cell:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+            value = getattr(self, f.name)
+            if value is not f.default:  # defaults are right, and most fields have theirs
+                object.__setattr__(self, f.name, _checked(f, value))
         if self.ratio > self.k:
             raise InputError(
                 "ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz"
@@ -185,19 +187,16 @@ class Cell:
 
     def _company(self) -> tuple[tuple[tuple[str, ...], bool, str], ...]:
         """(fields, whether they have an effect here, what they need to have one)."""
-        rule, noise = (
-            self.optimizer,
-            tuple(f for f in self.__dataclass_fields__ if f.startswith("noise_")),
-        )
+        rule = self.optimizer
         sampled, shortcut = self.samples is not None, self.filter_init == "shortcut"
         data = ("batch", "data", "label_noise")
         smooth = self.activation != "step"
         return (
             (("slope",), self.activation == "leaky_relu", 'needs activation = "leaky_relu"'),
             (("init_scale",), self.init != "zero", 'has no effect with init = "zero"'),
-            (("momentum",), rule in WITH_MOMENTUM, f"needs optimizer = {_either(WITH_MOMENTUM)}"),
-            (("decay",), rule in WITH_DECAY, f"needs optimizer = {_either(WITH_DECAY)}"),
-            (("epsilon",), rule in WITH_EPSILON, f"needs optimizer = {_either(WITH_EPSILON)}"),
+            (("momentum",), rule in WITH_MOMENTUM, _NEEDS_MOMENTUM),
+            (("decay",), rule in WITH_DECAY, _NEEDS_DECAY),
+            (("epsilon",), rule in WITH_EPSILON, _NEEDS_EPSILON),
             (("schedule",), rule != "flow", "has no effect on the gradient flow"),
             (("schedule",), self.schedule_steps is not None, "needs schedule_steps"),
             (("schedule_steps",), self.schedule != "constant", "needs schedule"),
@@ -206,7 +205,7 @@ class Cell:
             (("samples",), rule != "flow", "is not supported with the gradient flow"),
             (("samples",), smooth or self.estimator is not None,
              "needs an estimator: the step has derivative 0"),
-            (noise, rule == "perturbed", 'needs optimizer = "perturbed"'),
+            (_NOISE, rule == "perturbed", 'needs optimizer = "perturbed"'),
             (("filter_init",), self.teacher_angle is not None or not shortcut,
              "needs teacher_angle, the angle of w* to 1/sqrt(p)"),
             (("warmup_steps",), shortcut, 'needs filter_init = "shortcut"'),
@@ -247,6 +246,12 @@ def default_step_size(k: int, optimizer: str = "sgd") -> float:
 
 def _either(words: tuple[str, ...]) -> str:
     return ", ".join(words[:-1]) + f" or {words[-1]}"
+
+
+_NOISE = tuple(f.name for f in fields(Cell) if f.name.startswith("noise_"))
+_NEEDS_MOMENTUM, _NEEDS_DECAY, _NEEDS_EPSILON = (
+    f"needs optimizer = {_either(rules)}" for rules in (WITH_MOMENTUM, WITH_DECAY, WITH_EPSILON)
+)
 
 
 def cell_options() -> tuple[Field[Any], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import jax
@@ -129,10 +130,7 @@ def build(
         raise InputError("engine", engine, f"must be one of {', '.join(ENGINES)}")
     if dtype is not None and dtype not in DTYPES:
         raise InputError("dtype", dtype, f"must be one of {', '.join(DTYPES)}")
-    teacher = teacher or Teacher(
-        k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm,
-        teacher_angle=cell.teacher_angle,
-    )  # fmt: skip
+    teacher = teacher or _teacher(cell.k, cell.p, cell.ratio, cell.teacher_norm, cell.teacher_angle)
     start, custom = start or Start(), custom or Custom()
     kernel = _kernel(cell, custom)
     check(cell, custom, float(rates_of(cell, kernel, 1.0, 0.0).b))
@@ -196,6 +194,11 @@ def why_not_reduced(
 def _keeps_loss(cell: Cell, kernel: DescentKernel) -> bool:
     """Whether outcomes of a reduced run rest on tolerances, which need its loss."""
     return cell.optimizer in MOMENTUM or (not kernel.monotone and cell.optimizer != "flow")
+
+
+@lru_cache(maxsize=4)  # a grid has runs of cells that differ in the dynamics alone
+def _teacher(k: int, p: int, ratio: float, norm: float, angle: float | None) -> Teacher:
+    return Teacher(k=k, p=p, ratio=ratio, teacher_norm=norm, teacher_angle=angle)
 
 
 def rates_of(cell: Cell, kernel: DescentKernel, power: float, sum2: float) -> Rates:
@@ -317,6 +320,8 @@ def _point_rest(start: Start, teacher: Teacher) -> float:
 
 def _plane_point(start: Start, teacher: Teacher, total: float, side: float) -> tuple[float, float]:
     """(x, y) of the fixed part of a₀: its start or its mean."""
+    if start.a is None and start.a_mean is None:
+        return 0.0, 0.0
     point = start.a if start.a is not None else 0.0
     mean = start.a_mean if start.a_mean is not None else 0.0
     a = np.broadcast_to(np.asarray(point, float) + np.asarray(mean, float), (teacher.k,))

@@ -27,6 +27,8 @@ from jaxcnn.study.axis import (
     shown,
 )
 
+_KEPT = 4096  # cells that were made and may be asked for again
+
 _DEFAULTS = {option.name: option.default for option in cell_options()}
 
 
@@ -78,6 +80,7 @@ class CellGrid(Sequence[Cell]):
         self._columns = {**self.grid, **self.zip}
         self._shape = tuple(len(self._columns[names[0]]) for names in self.axes)
         self._positions = np.arange(size)
+        self._made: dict[int, Cell] = {}
 
     def keep_existing(self, skip: bool) -> None:
         """Try every cell, and leave out those that cannot exist.
@@ -110,10 +113,12 @@ class CellGrid(Sequence[Cell]):
                 table = "[grid]" if self.grid else "[zip]"
                 raise InputError(table, self.values(second), "is the same cell twice")
         self._positions = self._positions[kept]
+        self._made.clear()
 
     def leave_out(self, skipped: Sequence[int]) -> None:
         """Leave out positions that an earlier `keep_existing` found, without trying cells."""
         self._positions = np.setdiff1d(np.arange(math.prod(self._shape)), skipped)
+        self._made.clear()
 
     @property
     def skipped(self) -> list[int]:
@@ -131,7 +136,13 @@ class CellGrid(Sequence[Cell]):
     def __getitem__(self, index: int | slice) -> Cell | list[Cell]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        return Cell(**self.fixed, **self.values(index))
+        cell = self._made.get(index)
+        if cell is None:
+            cell = Cell(**self.fixed, **self.values(index))
+            if len(self._made) >= _KEPT:
+                self._made.clear()
+            self._made[index] = cell
+        return cell
 
     def __iter__(self) -> Iterator[Cell]:
         return (self[index] for index in range(len(self)))
@@ -144,6 +155,14 @@ class CellGrid(Sequence[Cell]):
             places.append(place)
         pairs = zip(self.axes, reversed(places), strict=True)
         return {name: self._columns[name][place] for names, place in pairs for name in names}
+
+    def largest(self, name: str) -> Value:
+        """The largest value of a key among the cells."""
+        for axis, names in enumerate(self.axes):
+            if name in names:
+                taken = np.unique(self.places()[:, axis]).tolist()
+                return max(self._columns[name][place] for place in taken)
+        return self.fixed.get(name, _DEFAULTS[name])
 
     def places(self) -> NDArray[np.int64]:
         """Where each cell lies along each axis, shape (cells, axes)."""

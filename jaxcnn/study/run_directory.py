@@ -251,10 +251,12 @@ class RunDirectory:
             self._settle(cell)
         restarts = int(self._closed[cell])
         counts = _counts(self._tally[cell])
-        steps = StepStatistics()
-        for piece in self._pieces(cell):
-            if piece.whole and piece.end <= restarts:
-                steps += self.detail(piece.record).steps
+        parts = [
+            self._steps(piece.record)
+            for piece in self._pieces(cell)
+            if piece.whole and piece.end <= restarts
+        ]
+        steps = parts[0] if len(parts) == 1 else sum(parts, StepStatistics())
         return Prefix(restarts, counts, steps)
 
     def outcomes(self, cell: int, first: int, count: int) -> NDArray[np.uint8]:
@@ -296,12 +298,10 @@ class RunDirectory:
         Raises:
             RunError: if its file has changed.
         """
-        source = self._sources[held.file]
-        line = self._content(source)[held.offset : held.offset + held.length]
         try:
-            return unit_file.detail(line, held.task)
+            return unit_file.detail(self._line(held), held.task)
         except DamagedError as error:
-            raise RunError(f"{source.path}: {error}") from None
+            raise RunError(f"{self._sources[held.file].path}: {error}") from None
 
     def problems(self) -> list[str]:
         """What is wrong in the directory, a line each; empty if nothing is."""
@@ -387,6 +387,16 @@ class RunDirectory:
     def _slice(self, held: Held, first: int, end: int) -> NDArray[np.uint8]:
         outcomes = self.detail(held).outcomes
         return outcomes[first - held.task.first : end - held.task.first]
+
+    def _steps(self, held: Held) -> StepStatistics:
+        try:
+            return unit_file.steps_of(self._line(held))
+        except DamagedError as error:
+            raise RunError(f"{self._sources[held.file].path}: {error}") from None
+
+    def _line(self, held: Held) -> bytes:
+        content = self._content(self._sources[held.file])
+        return content[held.offset : held.offset + held.length]
 
     def _content(self, source: _Source) -> bytes:
         if source.path in self._contents:

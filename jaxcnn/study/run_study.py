@@ -26,13 +26,12 @@ _CHECKED = 2000
 
 def runner_words(study: Study) -> dict[str, Any]:
     """The arguments of the `EngineRunner` of a study."""
-    cells = study.cells
     return {
         "seed": study.seed,
         "engine": study.engine,
         "dtype": None if study.dtype == "auto" else study.dtype,
-        "patches": max(cell.k for cell in cells),
-        "patch_size": max(cell.p for cell in cells),
+        "patches": study.cells.largest("k"),
+        "patch_size": study.cells.largest("p"),
     }
 
 

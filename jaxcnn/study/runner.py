@@ -18,6 +18,8 @@ from jaxcnn.engine.run import Job, Progress, run
 from jaxcnn.study.build import Built, build, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult
 
+_SMALL, _CELLS = 4096, 4096  # bytes of parameters of a cell, and cells, that a runner keeps
+
 
 @dataclass(frozen=True)
 class EngineRunner:
@@ -59,8 +61,21 @@ class EngineRunner:
             return reduced_settings().width
         return full_settings((self.patches or 0) + self.patch_size).width
 
+    @cached_property
+    def _kept(self) -> dict[Cell, Built]:
+        return {}
+
     def build(self, cell: Cell) -> Built:
-        """The cell as this study runs it."""
+        """The cell as this study runs it; small ones are kept, up to some thousands."""
+        kept = self._kept.pop(cell, None)
+        built = self._build(cell) if kept is None else kept
+        if sum(leaf.nbytes for leaf in jax.tree.leaves(built.params)) <= _SMALL:
+            self._kept[cell] = built
+            if len(self._kept) > _CELLS:
+                del self._kept[next(iter(self._kept))]
+        return built
+
+    def _build(self, cell: Cell) -> Built:
         built = build(cell, engine=self.engine, dtype=self.dtype, patches=None)
         if self.patches is None or not isinstance(built.family, FullDescent):
             return built
@@ -108,5 +123,5 @@ class EngineRunner:
 def _shape(built: Built) -> Hashable:
     """What must agree for cells to share a launch."""
     leaves, tree = jax.tree.flatten(built.params)
-    shapes: tuple[Any, ...] = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-    return built.family, built.settings, built.x64, str(tree), shapes
+    shapes: tuple[Any, ...] = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    return built.family, built.settings, built.x64, tree, shapes

@@ -27,7 +27,7 @@ from jaxcnn.study.unit_file import BLOCK
 SECONDS = 20.0
 MOST_IN_BUNDLE = 2**24
 _FIRST_BUNDLE = 2**13
-_GROWTH = 8
+_GROWTH = 64
 _FINEST = 2**8
 _CELLS_PER_PART = 8
 

@@ -354,7 +354,7 @@ def test_a_file_that_changes_while_open_is_noticed(tmp_path):
     run = RunDirectory.open(tmp_path / "a")
     (unit,) = units(tmp_path / "a")
     content = unit.read_bytes()
-    unit.write_bytes(content.replace(b"eJ", b"eK"))
+    unit.write_bytes(content.replace(b'"outcomes": "e', b'"outcomes": "f'))
     with pytest.raises(RunError, match="has changed"):
         run.outcomes(0, 0, 10)
     unit.unlink()

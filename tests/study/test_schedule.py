@@ -46,8 +46,8 @@ def test_a_large_cell_is_cut(tmp_path):
     (task,) = planned(run)
     assert (task.cell, task.first) == (0, 0)
     assert 4096 <= task.count <= 8192
-    (fast,) = planned(run, learned(1e-3, 10**6))
-    assert fast.count == 8 * 10**6 // 2**16 * 2**16
+    (fast,) = planned(run, learned(1e-3, 10**5))
+    assert fast.count == 64 * 10**5 // 2**16 * 2**16
     tasks = planned(run, learned(1e-9, 2**22))
     assert sum(task.count for task in tasks) == MOST_IN_BUNDLE
     # A bundle takes 20 seconds: 100 restarts a second make 2000, cut at a multiple of 256.
@@ -60,7 +60,7 @@ def test_cells_are_weighed_by_what_they_cost(tmp_path):
     for cell, cost in ((0, 1000), (1, 10)):
         outcomes, steps = np.ones(100, np.uint8), np.ones(100, np.uint32)
         run.append([UnitResult(Task(cell, 0, 100), outcomes, steps, 100 * cost)], RUNNER.provenance)
-    pace = learned(1.0, 10_000, 10_000 * 100)  # a hundred lane-steps a restart, 10^6 a second
+    pace = learned(2.5, 10_000, 10_000 * 100)  # a hundred lane-steps a restart, 400 000 a second
     assert pace.weight(run, 0) == 1000
     assert pace.weight(run, 1) == 10
     assert pace.weight(run, 2) == 100
@@ -98,7 +98,7 @@ def test_what_others_compute_is_left_to_them(tmp_path):
 
 def test_bundles_shrink_towards_the_end_with_many_workers(tmp_path):
     run = RunDirectory.create_or_open(tmp_path / "a", study(restarts=8000))
-    sizes = [sum(t.count for t in planned(run, learned(1, 10**4), workers=w)) for w in (1, 2, 16)]
+    sizes = [sum(t.count for t in planned(run, learned(2.5, 10**4), workers=w)) for w in (1, 2, 16)]
     assert sizes == [80_000, 24_000, 2560]
 
 

@@ -177,3 +177,19 @@ def test_a_reference_that_cannot_exist_is_none():
         grid={"k": [4, 25], "ratio": [1, 9]},
     )  # fmt: skip
     assert made.references.tolist() == [-1, 2, 2]
+
+
+def test_the_largest_value_of_a_key_is_among_cells_that_exist():
+    grid = {"k": [4, 9, 3], "ratio": [9.0, 3.5, 8.0]}
+    made = study(grid=grid, skip_impossible=True, fixed={"p": 7})
+    assert [made.cells.largest(key) for key in ("k", "p", "max_steps")] == [9, 7, 1_000_000]
+    made = study(grid=grid | {"k": [4, 3]}, skip_impossible=True)
+    assert [made.cells.largest(key) for key in ("k", "ratio")] == [4, 3.5]
+    zipped = study(fixed=None, grid={"k": [25]}, zip={"p": [3, 9, 4], "ratio": [2, 1, 3]})
+    assert zipped.cells.largest("p") == 9
+
+
+def test_cells_that_are_made_are_those_of_a_fresh_grid():
+    made = study(grid={"k": [4, 25], "ratio": [1.0, 9.0]}, skip_impossible=True)
+    for _ in range(2):
+        assert [(cell.k, cell.ratio) for cell in made.cells] == [(4, 1.0), (25, 1.0), (25, 9.0)]

@@ -1,0 +1,47 @@
+"""The engine behind a study gives what it gives alone, and keeps only what is small."""
+
+import numpy as np
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.study import runner as runner_module
+from jaxcnn.study.build import build
+from jaxcnn.study.estimate import estimate
+from jaxcnn.study.runner import EngineRunner
+from jaxcnn.study.unit import Task
+
+CELLS = [Cell(k=9, ratio=2.0, step_size=0.1), Cell(k=4, ratio=1.0, step_size=0.2)]
+
+
+def test_tasks_of_many_cells_are_each_an_estimate():
+    tasks = [Task(0, 0, 300), Task(1, 40, 100), Task(0, 300, 77)]
+    cells = [CELLS[task.cell] for task in tasks]
+    results = EngineRunner(seed=3, patches=9)(cells, tasks)
+    for cell, task, result in zip(cells, tasks, results, strict=True):
+        alone = estimate(cell, restarts=task.count, first=task.first, seed=3)
+        assert np.array_equal(result.outcomes, alone.outcomes)
+        assert np.array_equal(result.steps, alone.steps)
+        assert result.task == task
+        assert result.stream == "reduced seed 3"
+        assert result.lane_steps >= int(result.steps.sum())
+
+
+def test_a_cell_is_built_once_while_it_is_kept(monkeypatch):
+    asked = []
+
+    def counted(cell, **words):
+        asked.append(cell)
+        return build(cell, **words)
+
+    monkeypatch.setattr(runner_module, "build", counted)
+    monkeypatch.setattr(runner_module, "_CELLS", 2)
+    runner = EngineRunner(seed=0)
+    third = Cell(k=16, ratio=1.0, step_size=0.1)
+    for cell in (*CELLS, CELLS[0], third, CELLS[0], CELLS[1]):
+        assert runner.build(cell).params.start.root_k ** 2 == cell.k
+    assert asked == [*CELLS, third, CELLS[1]]
+    large = Cell(k=2000, ratio=1.0, step_size=1e-3)
+    runner = EngineRunner(seed=0, engine="full")
+    asked.clear()
+    runner.build(large)
+    runner.build(large)
+    assert asked == [large] * 2
