@@ -19,12 +19,20 @@ from pathlib import Path
 
 from benchmarks.report import Output
 
-PARTS = ("first", "full", "reduced", "exact", "samples", "studies")
+PARTS = {
+    "first": "benchmarks.first",
+    "peers": "benchmarks.peers.side_by_side",
+    "full": "benchmarks.full",
+    "reduced": "benchmarks.reduced",
+    "exact": "benchmarks.exact",
+    "samples": "benchmarks.samples",
+    "studies": "benchmarks.studies",
+}
 
 
 def available() -> list[str]:
     """The parts this checkout has."""
-    return [part for part in PARTS if importlib.util.find_spec(f"benchmarks.{part}")]
+    return [part for part in PARTS if importlib.util.find_spec(PARTS[part])]
 
 
 def main() -> None:
@@ -46,14 +54,14 @@ def main() -> None:
             parser.error(f"part {part!r}: choose of {', '.join(parts)}")
     if options.list:
         for part in parts:
-            about = importlib.import_module(f"benchmarks.{part}").__doc__ or ""
+            about = importlib.import_module(PARTS[part]).__doc__ or ""
             print(f"{part:10} {about.splitlines()[0]}")
         return
     before = json.loads(options.json.read_text()) if options.json.exists() else None
     out = Output(options.cells, options.peers, before)
     for part in options.parts or parts:
         out.begin(part)
-        importlib.import_module(f"benchmarks.{part}").main(out)
+        importlib.import_module(PARTS[part]).main(out)
         out.save(options.json)
 
 

@@ -1,0 +1,1 @@
+"""What a user would pick instead, each in its own process, on the same question."""
