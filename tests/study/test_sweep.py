@@ -20,6 +20,7 @@ from jaxcnn.study.unit import Task
 
 RUNNER = FakeRunner(undecided=0.05)
 RESTARTS = 3000
+PROCESSES = []
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +29,24 @@ def uninterrupted(tmp_path_factory):
     return table(sweep_in_process(study(restarts=RESTARTS), path, RUNNER))
 
 
+@pytest.fixture(autouse=True)
+def _no_process_outlives_its_test():
+    # A pipe left open by a test that fails here would fail another test, wherever it is collected.
+    yield
+    while PROCESSES:
+        with PROCESSES.pop() as process:
+            process.kill()
+
+
 def started(*arguments):
     root = Path(__file__).parents[2]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "fake_sweep.py"), *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip
+    PROCESSES.append(process)
+    return process
 
 
 def ended(process):

@@ -229,16 +229,19 @@ def test_a_bad_cell_that_one_axis_holds_is_named(jaxcnn, run):
 
 def test_interrupt_ends_with_130_and_one_line():
     words = ["estimate", "--k", "25", "--ratio", "8.6", "--restarts", "100000000"]
-    going = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "jaxcnn", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    time.sleep(6)
-    going.send_signal(signal.SIGINT)
-    out, err = going.communicate(timeout=30)
+    ) as going:
+        time.sleep(6)
+        going.send_signal(signal.SIGINT)
+        try:
+            out, err = going.communicate(timeout=30)
+        finally:
+            going.kill()
     assert (going.returncode, out, err) == (130, "", "jaxcnn: interrupted\n")
 
 
