@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,9 @@ _POINTS = 121
 
 @dataclass(frozen=True)
 class BasinMap:
-    """What ends where, for starts with 1ᵀa = 0 and ‖v‖ = 1.
+    """What ends where, for starts with ‖v‖ = 1 and the 1ᵀa of the edge state (or 0 without one).
+
+    1ᵀa is the fast coordinate: within a few steps runs are near this section of their space.
 
     Attributes:
         alignment: aᵀa* along the separatrix, shape (points,).
@@ -68,8 +71,10 @@ def basin_map(cell: Cell, *, runs: int = 8, seed: int = 0) -> BasinMap:
     if border.edge is None:
         threshold, edge, spurious = np.full(_POINTS, np.pi), np.nan, np.nan
     else:
-        threshold = border.angle(0.0, alignment / problem.side)
-        edge = border.edge.angle
+        edge, u = border.edge.angle, border.edge.output_sum
+        # x = u/√k, and s = u U/k + y B gives y.
+        along_ones = u * problem.total / problem.k
+        threshold = border.angle(u / math.sqrt(problem.k), (alignment - along_ones) / problem.side)
         height = problem.kernel.top - problem.kernel.bottom
         spurious = power * (1.0 - height / problem.edge_drop)
     return BasinMap(alignment, threshold, edge, power, spurious, samples, cell)

@@ -84,8 +84,8 @@ def trajectory(
 
     Returns:
         Columns step, loss, angle, distance (‖a−a*‖), output_sum (1ᵀa), alignment (aᵀa*),
-        filter_norm (‖v‖), and sharpness if asked for. `attrs` holds the cell's words, the seed
-        and the restart.
+        filter_norm (‖v‖), and sharpness if asked for. `attrs` holds the cell's words, the seed,
+        the restart and `teacher_sum` = 1ᵀa*.
 
     Raises:
         InputError: an argument is out of range.
@@ -126,7 +126,10 @@ def trajectory(
     if not sharpness:
         del columns["sharpness"]
     table = pd.DataFrame({"step": every * np.arange(rows), **columns})
-    table.attrs = {"cell": cell.words(), "seed": seed, "restart": restart}
+    target = given or Teacher(k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm)
+    table.attrs = {
+        "cell": cell.words(), "seed": seed, "restart": restart, "teacher_sum": float(target.U),
+    }  # fmt: skip
     return table
 
 

@@ -154,13 +154,9 @@ def _figures(opened: RunTable) -> str:
         x = (numeric or free)[0]
         by = next((key for key in free if key != x and sizes[key] <= _MOST_LINES), None)
         cut, where = _slice(rows, [key for key in free if key not in (x, by)])
-        k = opened.run.study.cells.fixed.get("k")
-        chosen = float(cut["k"].iloc[0]) if "k" in cut and by != "k" and x != "k" else None
-        patches = float(str(k)) if k is not None else chosen
         what = "Success probability with intervals"
         what += " and exact values (lines)" if "exact" in cut else ""
-        what += "; dotted: critical ratio" if x == "ratio" else ""
-        made.append((what + where, lambda ax: lines(cut, x, by, ax, k=patches)))
+        made.append((what + where, lambda ax: lines(cut, x, by, ax, **opened.marks(cut))))
         other = next((key for key in free if key != x), None)
         if other is not None:
             face, there = _slice(rows, [key for key in free if key not in (x, other)])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.basin.exact import exact_probability
+from jaxcnn.model.activation import activation
 from jaxcnn.study.axis import nearest
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.table import table
@@ -37,6 +38,19 @@ class RunTable:
     table: pd.DataFrame
     keys: tuple[str, ...]
     without_exact: dict[str, int]
+
+    def held(self, key: str, rows: pd.DataFrame) -> Any:
+        """The value of a key that all these rows share; None if there are several, or none."""
+        if key in rows:
+            return rows[key].iloc[0] if rows[key].nunique() == 1 else None
+        return self.run.study.cells.fixed.get(key)
+
+    def marks(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """What `lines` must know to mark the critical ratio in these rows: k and σ."""
+        k, slope = self.held("k", rows), self.held("slope", rows)
+        name = self.held("activation", rows) or "relu"
+        sigma = activation(name) if slope is None else activation(name, float(slope))
+        return {"k": None if k is None else float(k), "activation": sigma}
 
     @property
     def complete(self) -> int:

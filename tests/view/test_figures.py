@@ -20,7 +20,7 @@ from jaxcnn.view.figures.landscape import between_minima, valley_loss
 from jaxcnn.view.figures.precision import width_figure
 from jaxcnn.view.figures.restarts import restarts_figure
 from jaxcnn.view.figures.steps import steps_figure, steps_histogram
-from jaxcnn.view.figures.success import critical_ratio_of, heat_map, lines
+from jaxcnn.view.figures.success import heat_map, lines
 from jaxcnn.view.figures.table1 import table1_figure
 from jaxcnn.view.figures.trajectory import two_phase
 from jaxcnn.view.runs import open_run, select
@@ -52,7 +52,7 @@ def test_lines_hold_the_numbers(rows):
     ):
         np.testing.assert_array_equal(line.get_ydata(), cut.loc[cut["k"] == k, "p_global"])
     marked = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-    assert marked == [critical_ratio_of(25), critical_ratio_of(100)]
+    assert marked == pytest.approx([(k + math.pi - 1) / math.pi for k in (25, 100)])
     assert len(ax.collections) == 2
 
 

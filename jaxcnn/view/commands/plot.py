@@ -54,8 +54,6 @@ def run(
                 raise InputError("by", by, "must name the key up the axis of a heat map")
             heat_map(rows, x, by, ax)
         else:
-            fixed = opened.run.study.cells.fixed.get("k")
-            chosen = rows["k"].iloc[0] if "k" in named else fixed
-            lines(rows, x, by, ax, k=None if chosen is None else float(str(chosen)))
+            lines(rows, x, by, ax, **opened.marks(rows))
     save(figure, out)
     print_text(f"written: {out}")

@@ -11,6 +11,13 @@ from jaxcnn.model.landscape import landscape
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.view.figures.canvas import BLUE, GREY, RED, axes, tidy
 
+_LABELS = {
+    ("global", True): "global minimum",
+    ("spurious", True): "spurious minimum",
+    ("spurious", False): "spurious, does not attract",
+    ("edge", False): "edge state, a saddle",
+}
+
 
 def between_minima(
     teacher: Teacher, ax: Axes | None = None, *, activation: Activation | None = None
@@ -58,7 +65,7 @@ def between_minima(
             ms=6,
             zorder=4,
             clip_on=False,
-            label=f"{point.kind}" + ("" if inner else " (does not attract)"),
+            label=_LABELS.get((point.kind, inner), point.kind),
         )
     ax.set_xticks([0.0, np.pi / 2, np.pi], ["0", "$\\pi/2$", "$\\pi$"])
     ax.set_xlabel("angle $\\phi$ between $v$ and $w^*$")

@@ -30,7 +30,7 @@ def restarts_figure(
     p = np.linspace(0.02, 0.999, 600)
     for delta, colour in zip(deltas, shades(len(deltas)), strict=True):
         needed = [restarts_needed(float(x), delta) for x in p]
-        ax.step(p, needed, color=colour, lw=1.3, where="mid", label=f"1 - {delta:g}")
+        ax.step(p, needed, color=colour, lw=1.3, where="mid", label=f"{100 * (1 - delta):.6g} %")
     if table is not None:
         middle = sorted(deltas)[len(deltas) // 2]
         shown = table[table["p_global"] > 0].dropna(subset=["p_global"])
@@ -47,6 +47,6 @@ def restarts_figure(
     ax.set_xlim(0.0, 1.01)
     ax.set_xlabel("P(global minimum) of one restart")
     ax.set_ylabel("restarts needed")
-    ax.legend(title="to succeed with", fontsize=7, title_fontsize=7, frameon=False)
+    ax.legend(title="to succeed once with", fontsize=7, title_fontsize=7, frameon=False)
     tidy(ax)
     return ax

@@ -11,6 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 
 from jaxcnn.base.errors import InputError
+from jaxcnn.model.activation import relu
+from jaxcnn.model.critical import critical_ratio
+from jaxcnn.model.dual import Activation
 from jaxcnn.view.figures.canvas import BLACK, GREY, MARKERS, axes, shades, tidy
 
 _NAMES = {
@@ -30,11 +33,6 @@ def label(key: str) -> str:
     return _NAMES.get(key, key.replace("_", " "))
 
 
-def critical_ratio_of(k: float) -> float:
-    """(k + π − 1)/π, at and above which nothing spurious attracts (ReLU)."""
-    return (k + math.pi - 1.0) / math.pi
-
-
 def lines(
     table: pd.DataFrame,
     x: str,
@@ -42,10 +40,12 @@ def lines(
     ax: Axes | None = None,
     *,
     k: float | None = None,
+    activation: Activation | None = None,
 ) -> Axes:
     """Success probability against one key, with interval bands and, if there, exact values.
 
-    Against the ratio the critical ratio is marked, for each k that is a line or for `k`.
+    Against the ratio the critical ratio is marked, for each k that is a line or for `k`; not
+    where the table has several activations.
 
     Args:
         table: with the columns `x`, `by`, p_global, low, high, and perhaps exact.
@@ -53,6 +53,7 @@ def lines(
         by: a key with a line for each of its values.
         ax: where to draw.
         k: the number of patches, where the table does not have it.
+        activation: σ, which the critical ratio depends on; ReLU if not given.
 
     Raises:
         InputError: a key is not there, or several rows have the same place.
@@ -64,6 +65,10 @@ def lines(
         raise InputError("by", by, f"has {len(groups)} values, more than {_MOST_LINES} lines")
     colours = shades(len(groups))
     spots = _spots(table, x)
+    sigma = relu() if activation is None else activation
+    shapes = [key for key in ("activation", "slope") if key in table]
+    mark = x == "ratio" and all(table[key].nunique() == 1 for key in shapes)
+    critical: list[float] = []
     for (value, rows), colour, marker in zip(groups, colours, MARKERS * 2, strict=False):
         rows = rows.assign(_at=rows[x].map(spots)).sort_values("_at")
         rows = rows[rows["p_global"].notna()]
@@ -77,16 +82,21 @@ def lines(
         if "exact" in rows and rows["exact"].notna().any():
             known = rows[rows["exact"].notna()]
             ax.plot(known["_at"], known["exact"], color=colour, lw=1.1)
-        if x == "ratio":
-            patches = value if by == "k" else k if k is not None else _only(rows, "k")
-            if patches is not None:
-                _mark_critical(ax, float(patches), colour if by == "k" else BLACK)
+        patches = value if by == "k" else k if k is not None else _only(rows, "k")
+        if mark and patches is not None:
+            at_which = critical_ratio(int(patches), sigma)
+            if 0.0 < at_which < math.inf:
+                tint = colour if by == "k" else BLACK
+                ax.axvline(at_which, color=tint, lw=0.9, ls=":", zorder=0)
+                critical.append(at_which)
     _ticks(ax, table, x, spots)
     ax.set_xlabel(label(x))
     ax.set_ylabel("P(global minimum)")
     ax.set_ylim(min(0.5, float(table["low"].min())) - 0.02, 1.02)
     if by is not None:
-        title = "line: exact" if "exact" in table else None
+        title = "line: exact; points, band: estimate" if "exact" in table else None
+        marked = "dotted: critical ratio" if critical else None
+        title = "\n".join(text for text in (title, marked) if text) or None
         # Above the axes: a legend among bands hides some of them.
         ax.legend(
             fontsize=7, title=title, title_fontsize=7, frameon=False, loc="lower left",
@@ -94,10 +104,6 @@ def lines(
         )  # fmt: skip
     tidy(ax)
     return ax
-
-
-def _mark_critical(ax: Axes, k: float, colour: object) -> None:
-    ax.axvline(critical_ratio_of(k), color=colour, lw=0.9, ls=":", zorder=0)
 
 
 def heat_map(table: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
@@ -127,12 +133,13 @@ def heat_map(table: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axe
         rasterized=values.size > 2000,
     )
     if values.shape[1] <= 8 and values.shape[0] <= 12:
+        size = 8 if values.shape[1] <= 6 else 6
         for (row, column), value in np.ndenumerate(values):
             if math.isfinite(value):
                 dark = value < 0.5 * (low + 1.0)
                 ax.text(
-                    column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8,
-                    color="white" if dark else "black",
+                    column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center",
+                    fontsize=size, color="white" if dark else "black",
                 )  # fmt: skip
     _band_ticks(ax.xaxis, list(grid.columns))
     _band_ticks(ax.yaxis, list(grid.index))

@@ -10,13 +10,22 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from jaxcnn.study.trajectory import phases
-from jaxcnn.view.figures.canvas import BLUE, GREEN, GREY, ORANGE, RED, tidy
+from jaxcnn.view.figures.canvas import BLUE, GREEN, GREY, RED, tidy
+
+_FLOOR = 1e-7
+"""Below the parameters of a run whose loss, quadratic in them, has reached rounding."""
+
+_DECADES = 30.0
+"""A loss that falls by less is shown on a linear scale."""
 
 
 def two_phase(
     table: pd.DataFrame, ax: Sequence[Axes] | Axes | None = None
 ) -> Sequence[Axes] | Axes:
-    """The run as the paper shows it: loss on a logarithmic scale above, the parameters below.
+    """The run as the paper shows it: the loss above, the parameters below.
+
+    These are sin²φ, ‖a − a*‖ and |1ᵀa − 1ᵀa*|; in the second phase all are straight lines. As
+    sin²φ vanishes at both minima, a run to the spurious one shows φ/π and the alignment instead.
 
     Args:
         table: from `trajectory`.
@@ -31,22 +40,25 @@ def two_phase(
     upper, lower = ax
     _loss(table, upper)
     step = table["step"]
-    lower.plot(step, table["angle"] / np.pi, color=BLUE, lw=1.3, label="angle / $\\pi$")
-    scale = float(table["distance"].max()) or 1.0
-    lower.plot(
-        step, table["distance"] / scale, color=RED, lw=1.3, ls="--",
-        label="$\\|a - a^*\\|$ / largest",
-    )  # fmt: skip
-    top = float(table["output_sum"].abs().max()) or 1.0
-    lower.plot(
-        step, table["output_sum"] / top, color=GREEN, lw=1.3, ls="-.", label="$1^\\top a$ / largest"
-    )
-    align = float(table["alignment"].abs().max()) or 1.0
-    lower.plot(
-        step, table["alignment"] / align, color=ORANGE, lw=1.3, ls=":",
-        label="$a^\\top a^*$ / largest",
-    )  # fmt: skip
-    lower.axhline(0.0, color=GREY, lw=0.6)
+    arrives = float(table["angle"].iloc[-1]) < 0.5 * np.pi
+    curves = {"$\\|a - a^*\\|$": table["distance"]}
+    if arrives:
+        curves = {"$\\sin^2\\phi$": np.sin(table["angle"]) ** 2} | curves
+    else:
+        curves = {"$\\phi/\\pi$": table["angle"] / np.pi} | curves
+        curves["$a^\\top a^*$"] = table["alignment"]
+    if arrives and "teacher_sum" in table.attrs:
+        gap = (table["output_sum"] - table.attrs["teacher_sum"]).abs()
+        curves["$|1^\\top a - 1^\\top a^*|$"] = gap
+    for (name, values), colour, style in zip(
+        curves.items(), (BLUE, RED, GREEN), ("-", "--", "-."), strict=False
+    ):
+        lower.plot(step, values, color=colour, lw=1.3, ls=style, label=name)
+    if arrives:
+        lower.set_yscale("log")
+        lower.set_ylim(bottom=_FLOOR)
+    else:
+        lower.axhline(0.0, color=GREY, lw=0.6)
     lower.set_xlabel("step")
     lower.legend(fontsize=7, frameon=False)
     tidy(lower)
@@ -54,7 +66,12 @@ def two_phase(
 
 
 def _loss(table: pd.DataFrame, ax: Axes) -> None:
-    ax.semilogy(table["step"], table["loss"], color=BLUE, lw=1.4)
+    loss = table["loss"]
+    ax.plot(table["step"], loss, color=BLUE, lw=1.4)
+    if loss.max() > _DECADES * loss.min():
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(0.0, 1.05 * float(loss.max()))
     ax.set_ylabel("loss")
     if len(table) >= 8:
         found = phases(table)
