@@ -12,6 +12,7 @@ import numpy as np
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real, whole
 from jaxcnn.base.errors import InputError
+from jaxcnn.base.html_table import html_table, in_words
 from jaxcnn.basin.problem import Problem, problem_of
 from jaxcnn.basin.quadrature import Converged, integrate
 from jaxcnn.basin.stepping import Stepper
@@ -63,6 +64,17 @@ class Exact:
         )
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "P(global)": f"{self.p_global:.12f}",
+            "P(spurious)": f"{self.p_spurious:.12g}",
+            "error": f"{self.error:.1e}",
+            "threshold evaluations": str(self.threshold_evaluations),
+        }
+        words = in_words(self.problem)
+        caption = f"{words}: {self.certain}" if self.certain else words
+        return html_table(list(facts), [list(facts.values())], caption)
 
 
 @overload

@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxcnn.base.checks import real
+from jaxcnn.base.html_table import html_table
 from jaxcnn.model.activation import relu
 from jaxcnn.model.critical import TIE, critical_ratio, edge_level, find_edges, find_turns, is_top
 from jaxcnn.model.curvature import Eigenvalues, Unstable, at_edge, at_end, at_turn
@@ -127,6 +128,23 @@ class Landscape:
             row["unstable_rate"] = point.unstable.rate if point.unstable else math.nan
             rows.append(row | {"note": point.note})
         return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        head = ["", "angle", "loss", "a'a*", "1'a", "attracts", "Hessian eigenvalues", "note"]
+        rows = [
+            [
+                point.kind,
+                f"{point.angle:.4f}",
+                f"{point.loss:.6g}",
+                f"{point.alignment:.6g}",
+                f"{point.output_sum:.6g}",
+                "yes" if point.attracts else "no",
+                f"{point.eigenvalues[0][0]:.3g} to {point.eigenvalues[-1][0]:.3g}",
+                point.note,
+            ]
+            for point in self.points
+        ]
+        return html_table(head, rows, str(self).split("\n", 1)[0])
 
     def __str__(self) -> str:
         """A line for the problem and one a critical point."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import confidence_level, whole
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import InputError
+from jaxcnn.base.html_table import html_table, in_words
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.lanes import LaneSettings
@@ -68,12 +68,16 @@ class Estimate:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(str(name))}</th>"
-            f"<td>{escape(str(value))}</td></tr>"
-            for name, value in self.as_dict().items()
-        )
-        return f"<table>{rows}</table>"
+        shown = {name: str(n) for name, n in self.counts.as_dict().items() if n}
+        facts = {
+            "P(global)": f"{self.p_global:.4f}",
+            f"{100 * self.confidence:.6g} % interval": f"{self.low:.4f} to {self.high:.4f}",
+            "restarts": str(self.restarts),
+            **shown,
+            "mean steps": f"{self.mean_steps:.1f}",
+            "most steps": str(self.max_steps),
+        }
+        return html_table(list(facts), [list(facts.values())], in_words(self.problem))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain words and numbers, for JSON."""

@@ -22,6 +22,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import confidence_level, whole
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import NotExactError
+from jaxcnn.base.html_table import html_table
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.basin.exact import exact_probability
 from jaxcnn.engine.run import Account, Job, Progress, run
@@ -107,6 +108,32 @@ class Table1:
             found.append(f"{undecided} restarts are undecided; the intervals allow for both ends")
         return found
 
+    def texts(self) -> tuple[list[str], list[list[str]]]:
+        """The table as a reader sees it: column names, and rows of texts.
+
+        `diff` is ours less the paper's in standard errors of both, `off` the paper's less the
+        exact value in its own, flagged beyond `FLAG`.
+        """
+        with_exact = bool(self.cells["exact"].notna().any())
+        hidden = bool(self.cells["undecided"].any())
+        head = ["k", "ratio", "P(global)", "interval"]
+        head += ["exact"] if with_exact else []
+        head += ["paper", "diff"]
+        head += ["off"] if with_exact else []
+        head += ["undec."] if hidden else []
+        rows = []
+        for row in self.cells.itertuples():
+            texts = [str(row.k), str(row.ratio), f"{row.p_global:.4f}"]
+            texts.append(f"{row.low:.4f}-{row.high:.4f}")
+            texts += [_decimal(row.exact, 5)] if with_exact else []
+            texts += [f"{row.paper:.2f}", _signed(row.difference)]
+            if with_exact:
+                mark = "* " if abs(row.paper_off) > FLAG else ""
+                texts.append(mark + _signed(row.paper_off))
+            texts += [str(row.undecided)] if hidden else []
+            rows.append(texts)
+        return head, rows
+
     def __str__(self) -> str:
         """One line."""
         largest = float(self.cells["difference"].abs().max())
@@ -119,8 +146,8 @@ class Table1:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        table = self.cells.to_html(index=False, escape=True, float_format="{:.4f}".format)
-        return f"<p>{escape(str(self))}</p>{table}"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
+        return html_table(*self.texts(), str(self)) + notes
 
 
 def table1(
@@ -213,6 +240,17 @@ def _runs(
         progress=progress,
     )
     return [Counts.of(result.outcomes) for result in results], account, first.engine
+
+
+def _decimal(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _signed(errors: float) -> str:
+    if math.isnan(errors):
+        return "-"
+    text = f"{errors:+.1f}"
+    return "0" if float(text) == 0.0 else text
 
 
 def _exact(cell: Cell) -> tuple[float, str]:

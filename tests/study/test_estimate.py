@@ -73,7 +73,7 @@ def test_an_estimate_reads_as_one_line_and_as_json():
     found = estimate(Teacher(k=25, p=6, ratio=4.0), step_size=0.05, restarts=300, seed=0)
     assert "\n" not in str(found)
     assert f"{found.p_global:.4f}" in str(found)
-    assert "<table>" in found._repr_html_()
+    assert f"<td>{found.p_global:.4f}</td>" in found._repr_html_()
     words = json.loads(json.dumps(found.as_dict()))
     assert set(words) >= {
         "p_global", "low", "high", "confidence", "restarts", "counts", "mean_steps", "max_steps",

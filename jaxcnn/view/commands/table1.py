@@ -8,11 +8,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from jaxcnn.base.errors import InputError
-from jaxcnn.study.paper import FLAG, Table1, table1
+from jaxcnn.study.paper import Table1, table1
 from jaxcnn.view.figures.canvas import save
 from jaxcnn.view.figures.table1 import table1_figure
 from jaxcnn.view.progress import watched
-from jaxcnn.view.terminal import print_json, print_table, print_text, probability
+from jaxcnn.view.terminal import print_json, print_table, print_text
 
 
 def run(*, out: Path | None, json: bool, **options: Any) -> None:
@@ -43,32 +43,13 @@ def _directory(path: Path) -> Path:
 
 
 def _print(result: Table1) -> None:
-    with_exact = bool(result.cells["exact"].notna().any())
-    head = ["k", "ratio", "P(global)", "interval", "paper", "diff"]
-    head[4:4] = ["exact"] if with_exact else []
-    head += ["off"] if with_exact else []
-    head += ["undec."] if result.cells["undecided"].any() else []
-    rows = []
-    for row in result.cells.itertuples():
-        texts = [
-            str(row.k) if row.ratio == 0 else "",
-            str(row.ratio),
-            probability(row.p_global),
-            f"{probability(row.low)}-{probability(row.high)}",
-            f"{row.paper:.2f}",
-            f"{row.difference:+.1f}" if row.difference else "0",
-        ]
-        texts[4:4] = [probability(row.exact, 5)] if with_exact else []
-        if with_exact:
-            off = row.paper_off
-            mark = " *" if abs(off) > FLAG else "  "
-            texts.append(("-" if off != off else f"{off:+.1f}" if off else "0") + mark)
-        texts += [str(row.undecided)] if "undec." in head else []
-        rows.append(texts)
+    head, rows = result.texts()
+    for row in rows:
+        row[0] = row[0] if row[1] == "0" else ""
     print_table(head, rows)
     print_text(str(result))
     words = "diff: ours less the paper's, in standard errors of both, rounding allowed for"
-    words += "; off: the paper's less the exact value, in its own" if with_exact else ""
+    words += "; off: the paper's less the exact value, in its own" if "off" in head else ""
     print_text(words)
     for note in result.notes():
-        print_text(f"* {note}" if "off the exact" in note else f"  {note}")
+        print_text(f"* {note}" if "off the exact" in note else note)
