@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jaxcnn.study.trajectory import phases as phases
     from jaxcnn.study.trajectory import steps_to as steps_to
     from jaxcnn.study.trajectory import trajectory as trajectory
+    from jaxcnn.view.progress import watched as watched
     from jaxcnn.view.report import report as report
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ __all__ = [
     "sweep",
     "table1",
     "trajectory",
+    "watched",
 ]
 
 _WHERE = {
@@ -88,6 +90,7 @@ _WHERE = {
     "sweep": "jaxcnn.study.run_study",
     "table1": "jaxcnn.study.paper",
     "trajectory": "jaxcnn.study.trajectory",
+    "watched": "jaxcnn.view.progress",
 }
 
 

@@ -8,6 +8,7 @@ on one directory are safe, and take in each other's units.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jaxcnn.base.cell import Cell
+from jaxcnn.base.interval import clopper_pearson_many
+from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.study.goals import Goals, Standing
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.schedule import WHOLE, Pace, Shard, next_bundle
@@ -62,12 +65,22 @@ class SweepProgress:
         cells: all cells.
         restarts: restarts counted.
         needed: restarts needed before the next look at every open cell.
+        low: lower end of the interval of the least certain cell that is not done, or NaN.
+        high: its upper end.
     """
 
     cells_done: int
     cells: int
     restarts: int
     needed: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """A few words, for a bar."""
+        cells = f"{self.cells_done}/{self.cells} cells"
+        known = self.low == self.low
+        return f"{cells}, widest [{self.low:.4f}, {self.high:.4f}]" if known else cells
 
 
 Progress = Callable[[SweepProgress], None]
@@ -163,9 +176,19 @@ def sweep_with(
 
 def _progress(run: RunDirectory, goals: Goals) -> SweepProgress:
     closed = run.closed()
+    low = high = math.nan
+    if (goals.standing == Standing.OPEN).any():
+        cell = int(np.argmax(np.where(goals.standing == Standing.OPEN, goals.width, -1.0)))
+        if closed[cell]:
+            counts = dict(zip(FINAL, run.tally()[cell].tolist(), strict=True))
+            good, hidden = counts[Outcome.GLOBAL], counts[Outcome.UNDECIDED]
+            (low,), _ = clopper_pearson_many([good], closed[[cell]], run.study.confidence)
+            _, (high,) = clopper_pearson_many([good + hidden], closed[[cell]], run.study.confidence)
     return SweepProgress(
         cells_done=int(np.count_nonzero(goals.standing != Standing.OPEN)),
         cells=len(run.study),
         restarts=int(closed.sum()),
         needed=int(np.maximum(goals.target, closed).sum()),
+        low=float(low),
+        high=float(high),
     )

@@ -8,6 +8,7 @@ standard error and exit status 2.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
 )
 
 _ONE, _MANY = "One question", "Studies"
@@ -316,6 +317,11 @@ def report(
 ) -> None:
     """One self-contained HTML page of a run."""
     _do("report", run, out=out, exact=exact)
+
+
+for _command in app.registered_commands:
+    # A list of commands in plain text would cut the first sentence of a longer one.
+    _command.short_help = inspect.getdoc(_command.callback)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,15 +29,17 @@ def short(value: Any) -> str:
 
 
 def print_table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int] = ()
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int] = (), keys: int = 0
 ) -> None:
-    """Print a table: ruled on a terminal, plain lines elsewhere.
+    """Print a table: ruled on a terminal, plain lines elsewhere; in 80 columns if it can be.
 
     Args:
         head: column names.
         rows: cells as text.
         words: columns that hold words, set left; the others are numbers, set right.
+        keys: how many of the first names may be cut to fit.
     """
+    head = _shortened(head, rows, keys)
     if not sys.stdout.isatty():
         print("\n".join(plain_lines(head, rows, words)))
         return
@@ -47,7 +50,27 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
-    Console(width=min(WIDTH, Console().width)).print(table)
+    console = Console()
+    # Cut numbers would lie: what does not fit takes the room there is.
+    fits = _width(head, rows) <= WIDTH
+    Console(width=min(WIDTH, console.width) if fits else console.width).print(table)
+
+
+def _width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return sum(widths) + 2 * len(widths)
+
+
+def _shortened(head: Sequence[str], rows: Sequence[Sequence[str]], keys: int) -> list[str]:
+    """The first names, the longest first, cut to their values until a line fits."""
+    head = list(head)
+    for place in sorted(range(keys), key=lambda i: -len(head[i])):
+        if _width(head, rows) <= WIDTH:
+            break
+        cut = max(6, *(len(row[place]) for row in rows), 0)
+        if len(head[place]) > cut:
+            head[place] = head[place][: cut - 1] + "."
+    return head
 
 
 def plain_lines(
@@ -66,12 +89,9 @@ def plain_lines(
 
 
 def print_text(text: str) -> None:
-    """Print a paragraph, wrapped at 80 columns on a terminal; its brackets are no markup."""
-    if sys.stdout.isatty():
-        console = Console(width=min(WIDTH, Console().width))
-        console.print(text, markup=False, highlight=False)
-    else:
-        print(text)
+    """Print a paragraph in lines of 80 columns at most; a longer word, such as a path, is kept."""
+    width = min(WIDTH, Console().width) if sys.stdout.isatty() else WIDTH
+    print(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def print_json(value: Any) -> None:

@@ -19,7 +19,7 @@ def run(path: Path, *, along: str, json: bool) -> None:
         return
     names = list(rows.columns[: list(rows.columns).index("restarts")])
     others = [name for name in names if not name.endswith("_next") and f"{name}_next" not in names]
-    head = [*others, key, "restarts", "difference", "paired interval", "unpaired"]
+    head = [*others, key, "restarts", "diff", "paired interval", "unpaired"]
     texts = []
     for row in rows.to_dict("records"):
         texts.append(
@@ -32,6 +32,7 @@ def run(path: Path, *, along: str, json: bool) -> None:
                 f"±{0.5 * (row['unpaired_high'] - row['unpaired_low']):.4f}",
             ]
         )
-    print_table(head, texts)
+    words = [i for i, name in enumerate(others) if isinstance(rows[name].iloc[0], str)]
+    print_table(head, texts, words=words, keys=len(others) + 1)
     if not rows["shared"].all():
         print_text(f"{int((~rows['shared']).sum())} pairs do not share their random numbers")

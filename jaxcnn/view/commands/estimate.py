@@ -78,7 +78,7 @@ def in_blocks(
         accounts.append(account)
         counts += Counts.of(part.outcomes)
         now = proportion_bounds(counts, confidence)
-        watcher.note(f"[{now.low:.5f}, {now.high:.5f}]".replace("[", r"\["))
+        watcher.note(f"[{now.low:.5f}, {now.high:.5f}]")
     total = Account(
         useful_steps=sum(a.useful_steps for a in accounts),
         lane_steps=sum(a.lane_steps for a in accounts),

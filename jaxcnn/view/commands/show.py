@@ -11,7 +11,6 @@ from jaxcnn.view.runs import RunTable, open_run
 from jaxcnn.view.terminal import print_json, print_table, print_text, probability, short
 
 _MOST_ROWS = 200
-_WIDTH = 80
 
 
 def run(path: Path, *, exact: bool, json: bool) -> None:
@@ -45,13 +44,12 @@ def print_run(opened: RunTable) -> None:
         if not decided:
             text.append(f"{row['complete']:.0%}")
         texts.append(text)
-    head = _shortened(head, texts, len(opened.keys))
     words = [
         i
         for i, key in enumerate(opened.keys)
         if rows[key].dtype == object or rows[key].dtype == "str"
     ]
-    print_table(head, texts, words=words)
+    print_table(head, texts, words=words, keys=len(opened.keys))
     if len(rows) > _MOST_ROWS:
         print_text(f"... and {len(rows) - _MOST_ROWS} cells more: `jaxcnn export` writes them all")
     study = opened.run.study
@@ -75,21 +73,3 @@ def print_run(opened: RunTable) -> None:
 
 def _digits(width: float) -> int:
     return int(np.clip(2 - np.floor(np.log10(max(width, 1e-9))), 3, 8)) if width == width else 4
-
-
-def _shortened(head: list[str], rows: list[list[str]], keys: int) -> list[str]:
-    """Names of keys cut to the width of their values until a line fits 80 columns."""
-
-    def width() -> int:
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        return sum(widths) + 3 * len(widths)
-
-    head = list(head)
-    for place in sorted(range(keys), key=lambda i: -len(head[i])):
-        if width() <= _WIDTH:
-            break
-        wide = max((len(row[place]) for row in rows), default=4)
-        cut = max(wide, 6)
-        if len(head[place]) > cut:
-            head[place] = head[place][: cut - 1] + "."
-    return head

@@ -10,7 +10,6 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.run_study import sweep
 from jaxcnn.study.study_file import read_study
-from jaxcnn.study.sweep import SweepProgress
 from jaxcnn.view.commands.show import print_run
 from jaxcnn.view.progress import watched
 from jaxcnn.view.runs import open_run
@@ -27,12 +26,7 @@ def run(study: Path, *, out: Path, workers: int, shard: str | None, dask: str | 
     if dask is not None:
         options["client"] = _client(dask)
     with watched("sweep") as watcher:
-
-        def progress(state: SweepProgress) -> None:
-            watcher(state.restarts, max(state.needed, state.restarts))
-            watcher.note(f"{state.cells_done} of {state.cells} cells")
-
-        sweep(asked, out=out, progress=progress, **options)
+        sweep(asked, out=out, progress=watcher, **options)
     print_run(open_run(RunDirectory.open(out).path))
 
 
