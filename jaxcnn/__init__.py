@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jaxcnn.study.compare import compare as compare
     from jaxcnn.study.estimate import Estimate as Estimate
     from jaxcnn.study.estimate import estimate as estimate
+    from jaxcnn.study.exact import conditional as conditional
     from jaxcnn.study.exact import exact as exact
     from jaxcnn.study.merge import merge as merge
     from jaxcnn.study.paper import Table1 as Table1
@@ -53,6 +54,7 @@ __all__ = [
     "Teacher",
     "boundary",
     "compare",
+    "conditional",
     "estimate",
     "exact",
     "landscape",
@@ -80,6 +82,7 @@ _WHERE = {
     "Teacher": "jaxcnn.model.teacher",
     "boundary": "jaxcnn.basin.boundary",
     "compare": "jaxcnn.study.compare",
+    "conditional": "jaxcnn.study.exact",
     "estimate": "jaxcnn.study.estimate",
     "exact": "jaxcnn.study.exact",
     "landscape": "jaxcnn.model.landscape",

@@ -101,6 +101,7 @@ def test_jax_keeps_its_settings():
         cell = jaxcnn.Cell(k=3, ratio=1.0, step_size=0.3)
         jaxcnn.estimate(cell, restarts=20)
         jaxcnn.estimate(cell, restarts=20, dtype="float64")
+        jaxcnn.exact(cell, tolerance=1e-3)
         for name in jaxcnn.__all__:
             getattr(jaxcnn, name)
         assert settings() == before

@@ -21,6 +21,7 @@ from jaxcnn.basin.problem import INSTEAD, Array, Problem, problem_of
 from jaxcnn.basin.quadrature import edge_guess
 from jaxcnn.basin.stepping import Stepper
 from jaxcnn.basin.threshold import angle_line, thresholds
+from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 
 
@@ -170,7 +171,13 @@ class Boundary:
         return found.at.reshape(one.shape)
 
 
-def boundary(cell: Cell, *, teacher: Teacher | None = None, v_norm: float = 1.0) -> Boundary:
+def boundary(
+    cell: Cell,
+    *,
+    teacher: Teacher | None = None,
+    v_norm: float = 1.0,
+    activation: Activation | None = None,
+) -> Boundary:
     """The basin boundary of a cell; its start laws and p do not matter.
 
     With `optimizer = "flow"` it is the boundary of the gradient flow, the limit of small steps.
@@ -179,6 +186,7 @@ def boundary(cell: Cell, *, teacher: Teacher | None = None, v_norm: float = 1.0)
         cell: the experiment.
         teacher: explicit w*, a*, instead of the cell's.
         v_norm: ‖v₀‖ of the starts asked about.
+        activation: σ as an object. For an odd one the boundary lies between two global minima.
 
     Raises:
         NotExactError: the experiment is outside what the four scalars carry.
@@ -187,24 +195,28 @@ def boundary(cell: Cell, *, teacher: Teacher | None = None, v_norm: float = 1.0)
     teacher = teacher or Teacher(
         k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm
     )
-    return Boundary(problem_of(plain, teacher=teacher, v_norm=v_norm), teacher)
+    problem = problem_of(plain, teacher=teacher, v_norm=v_norm, activation=activation)
+    return Boundary(problem, teacher)
 
 
 def frozen_probability(cell: Cell, p: int | None = None, **start: Any) -> tuple[float, float]:
     """P(global) and P(spurious) in the limit teacher_norm → 0, where the filter stands still.
 
     While a settles the angle does not move, so the boundary is φ₀ = φ_c of the edge state
-    whatever a₀: P(global) = F_p(φ_c), with g(φ_c) = 1 − ρ(π−1)/(k+π−1−ρ) for ReLU.
+    whatever a₀: P(global) = F_p(φ_c), with g(φ_c) = 1 − ρ(π−1)/(k+π−1−ρ) for ReLU. (An odd
+    activation has the global minimum on both sides.)
 
     Args:
         cell: the experiment; its teacher norm and step size do not matter.
         p: patch size; the cell's if not given.
-        **start: `teacher`, `angle` as in `exact_probability`.
+        **start: `teacher`, `angle`, `activation` as in `exact_probability`.
 
     Raises:
         NotExactError: the experiment is outside what the four scalars carry.
     """
     problem = problem_of(cell.with_(optimizer="flow"), **start)
+    if problem.mirrored:
+        return 1.0, 0.0
     if problem.supercritical:
         stays = problem.filter == "fixed" and problem.angle >= math.pi
         return (0.0, 1.0) if stays else (1.0, 0.0)

@@ -14,7 +14,7 @@ what lies outside the disk is bounded by its mass.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Conditional:
         """1 − `p_spurious`."""
         return 1.0 - self.p_spurious
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain words and numbers, for JSON."""
+        return asdict(self)
+
     def __str__(self) -> str:
         return (
             f"P(spurious) = {self.p_spurious:.6g} +- {self.standard_error:.1g}, in "
@@ -89,7 +93,7 @@ def conditional_probability(
         draws: starts (x, y) drawn.
         seed: of the draws.
         confidence: of the interval, in (0, 1).
-        **start: `teacher`, `a`, `a_mean`, `v_norm` as in `exact_probability`.
+        **start: `teacher`, `a`, `a_mean`, `v_norm`, `activation` as in `exact_probability`.
 
     Raises:
         InputError: an argument is out of its range.

@@ -93,7 +93,8 @@ def exact_probability(
 ) -> Exact | tuple[Exact, ...]:
     """P(global) of plain population gradient descent, by quadrature over the basin boundary.
 
-    P = E_{(x,y)} F_p(φ_c(x, y)); see basin/quadrature.py. Needs 0 < b = η(k+π−1)/2π ≤ 1.
+    P = E_{(x,y)} F_p(φ_c(x, y)); see basin/quadrature.py. Needs b ≤ 1, for ReLU
+    b = η(k+π−1)/2π, and an activation whose kernel falls with the angle; see basin/problem.py.
 
     Args:
         cell: the experiment; init ball, sphere, gaussian or zero, filter_init sphere, gaussian
@@ -102,8 +103,9 @@ def exact_probability(
         tolerance: asked of the absolute error; the smaller of P and 1 − P is refined on to a
             relative 10⁻⁶ where that can be reached.
         **start: `teacher` (explicit w*, a*), `a` (fixed a₀, shape (k,)), `a_mean` (added to a₀, a
-            number or shape (k,)), `angle` (fixed φ₀, radians) and `v_norm` (‖v₀‖ on the sphere
-            or at a fixed angle), instead of the cell's; see `problem_of`.
+            number or shape (k,)), `angle` (fixed φ₀, radians), `v_norm` (‖v₀‖ on the sphere
+            or at a fixed angle) and `activation` (σ as an object), instead of the cell's; see
+            `problem_of`.
 
     Returns:
         An `Exact`, or one for each p of a list.
@@ -144,7 +146,16 @@ def exact_probability(
 
 
 def certainty(problem: Problem) -> tuple[float, str] | None:
-    """P(global) and the reason, where it is 0 or 1 whatever else; otherwise None."""
+    """P(global) and the reason, where it is 0 or 1 whatever else; otherwise None.
+
+    Raises:
+        NotExactError: a single start lies on the boundary.
+    """
+    if problem.mirrored:
+        alone = problem.filter == "fixed" and problem.output == "point"
+        if alone and 0.0 < problem.angle < math.pi:
+            integrate(Stepper(problem), [2], TOLERANCE)
+        return 1.0, "the activation is odd: (-w*, -a*) is the global minimum too"
     if problem.filter == "fixed" and problem.angle >= math.pi:
         return 0.0, "a start at angle pi stays there"
     if problem.filter == "fixed" and problem.angle == 0.0:
@@ -158,6 +169,8 @@ def _words(cell: Cell, p: int, problem: Problem) -> dict[str, Any]:
     words = cell.words() | {"p": p}
     if problem.filter == "fixed":
         words["angle"] = problem.angle
+    if problem.kernel.name != cell.activation:
+        words["activation"] = problem.kernel.name
     if problem.norm2 != 1.0:
         words["v_norm"] = math.sqrt(problem.norm2)
     if problem.center != (0.0, 0.0) or (problem.output == "point" and problem.scale != 0.0):

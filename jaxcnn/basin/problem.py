@@ -2,6 +2,18 @@
 
 Everything here is plain float64 on the host. With V = g(0) − m (descent/kernel.py) and
 c = η/2π the proved range is c V ≤ 1 and b = c (V + k m) ≤ 1.
+
+Which activations. In ψ = −φ, t = u sign U and y the flow of any kernel is, with G(ψ) = g(φ),
+
+    ψ̇ = κ h sin φ (|U| t/k + B y)/r²,   ṫ = |U| (V + k m) − |U| (g(0) − G) − (V + k m) t,
+    ẏ = B (G − m) − V y,
+
+and with h ≥ 0, so that G grows with ψ, every off-diagonal influence is ≥ 0: the flow keeps the
+order of starts, g takes the value at which s rests at 0 once, and each (x, y) has one threshold
+angle. So the map needs a kernel that falls with the angle, and nothing else of σ; ReLU, leaky
+ReLU with a slope ≥ 0, GELU and every increasing σ have one. Where g turns (a negative slope) the
+order is lost, and with a kink at 0 (the step) descent does not settle there. For an odd σ the
+boundary lies between (w*, a*) and its mirror (−w*, −a*), the same function.
 """
 
 from __future__ import annotations
@@ -15,7 +27,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, NotExactError
-from jaxcnn.descent.kernel import RELU, DescentKernel
+from jaxcnn.descent.kernel import DescentKernel, kernel_of
+from jaxcnn.model.activation import activation as named
+from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 
 Array = NDArray[np.float64]
@@ -33,7 +47,7 @@ class Problem:
     """A teacher, rates and start law, as the plane of (x, y) = (e₁ᵀa, e₂ᵀa) sees them.
 
     Attributes:
-        kernel: dual kernel of the activation.
+        kernel: dual kernel of the activation; never `odd`, so that both ends are told apart.
         k: number of patches.
         power: A = ‖a*‖².
         total: U = 1ᵀa*.
@@ -47,6 +61,7 @@ class Problem:
         angle: φ₀ if the filter is fixed.
         norm2: ‖v₀‖², unless the filter is gaussian.
         rule: plain descent, or its limit of small steps, in which c only sets the unit of time.
+        mirrored: σ is odd, so that the far end φ = π, −a* is the global minimum again.
     """
 
     kernel: DescentKernel
@@ -63,6 +78,7 @@ class Problem:
     angle: float = 0.0
     norm2: float = 1.0
     rule: Rule = "descent"
+    mirrored: bool = False
 
     @property
     def decay(self) -> float:
@@ -83,9 +99,9 @@ class Problem:
     def supercritical(self) -> bool:
         """Whether no spurious minimum attracts: D_c ≥ g(0) − g(π)."""
         height = self.kernel.top - self.kernel.bottom
-        # ρ_c solves D_c = height; compare the ratios, where the tie is meant.
-        critical = (1.0 - self.decay / height) * self.drain / self.kernel.mean
-        return self.total**2 / self.power >= critical * (1.0 - TIE)
+        # ρ_c solves D_c = height; compare the ratios times m, where the tie is meant.
+        critical = (1.0 - self.decay / height) * self.drain
+        return self.kernel.mean * self.total**2 / self.power >= critical * (1.0 - TIE)
 
     def scalars(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The scalars s = x U/√k + y B and M = U (U − √k x) of starts."""
@@ -101,6 +117,7 @@ def problem_of(
     a_mean: ArrayLike | None = None,
     angle: float | None = None,
     v_norm: float = 1.0,
+    activation: Activation | None = None,
 ) -> Problem:
     """The problem of a cell.
 
@@ -111,12 +128,16 @@ def problem_of(
         a_mean: added to a₀, a number or shape (k,).
         angle: fixed φ₀, radians, instead of the cell's `filter_init`.
         v_norm: ‖v₀‖ where the filter starts on a sphere or at a fixed angle.
+        activation: σ as an object, instead of the cell's word.
 
     Raises:
         InputError: an argument is out of its range.
         NotExactError: no exact probability is known for this experiment, with the reason.
     """
     _refuse(cell)
+    if activation is not None and cell.activation != "relu":
+        raise InputError("activation", cell.activation, "is given twice: a word and an object")
+    kernel = _kernel(activation or named(cell.activation, cell.slope))
     if angle is not None and not 0.0 <= angle <= math.pi:
         raise InputError("angle", angle, "must be from 0 to pi")
     if not 0.0 < v_norm < math.inf:
@@ -140,7 +161,7 @@ def problem_of(
     assert cell.step_size is not None  # Cell fills it in
     rate = cell.step_size if cell.filter_step_size is None else cell.filter_step_size
     problem = Problem(
-        kernel=RELU,
+        kernel=kernel._replace(odd=False),
         k=teacher.k,
         power=teacher.A,
         total=teacher.U,
@@ -154,6 +175,7 @@ def problem_of(
         angle=0.0 if angle is None else float(angle),
         norm2=v_norm**2,
         rule="flow" if cell.optimizer == "flow" else "descent",
+        mirrored=kernel.odd,
     )
     return checked(problem)
 
@@ -169,7 +191,7 @@ def checked(problem: Problem) -> Problem:
     if problem.rule == "descent" and outside:
         raise NotExactError(
             f"step_size = {2 * math.pi * problem.c:.6g} is outside the proved range "
-            f"(eta (k+pi-1)/2pi = {b:.4g}, must be at most 1): {INSTEAD}"
+            f"(b = {b:.4g}, must be at most 1): {INSTEAD}"
         )
     if problem.output == "sphere" and problem.k == 1:
         raise NotExactError(f"init = 'sphere' has no plane law at k = 1: {INSTEAD}")
@@ -185,7 +207,6 @@ def _refuse(cell: Cell) -> None:
             cell.optimizer not in ("sgd", "flow"),
             "is not plain gradient descent",
         ),
-        ("activation", cell.activation, cell.activation != "relu", "has no threshold map yet"),
         ("samples", cell.samples, cell.samples is not None, "is not the population loss"),
         ("schedule", cell.schedule, cell.schedule != "constant", "is not a constant step size"),
         ("init", cell.init, cell.init == "box", "has no closed law in the plane of 1 and a*"),
@@ -200,6 +221,18 @@ def _refuse(cell: Cell) -> None:
     for name, value, wrong, why in reasons:
         if wrong:
             raise NotExactError(f"{name} = {value!r} {why}: {INSTEAD}")
+
+
+def _kernel(sigma: Activation) -> DescentKernel:
+    """The kernel of σ, if it falls with the angle."""
+    kernel = kernel_of(sigma)
+    if sigma.kinked:
+        why = "has a kernel with a kink at angle 0, where plain descent does not settle"
+    elif not kernel.monotone:
+        why = "has a kernel that turns with the angle, so that starts have no order"
+    else:
+        return kernel
+    raise NotExactError(f"activation = {sigma.name!r} {why}: {INSTEAD}")
 
 
 def _projected(

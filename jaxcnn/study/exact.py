@@ -1,4 +1,4 @@
-"""The exact probability, asked for with the words of `estimate`."""
+"""Exact and conditional probabilities, asked for with the words of `estimate`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import NotExactError
+from jaxcnn.basin.conditional import Conditional, conditional_probability
 from jaxcnn.basin.exact import TOLERANCE, Exact, exact_probability
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import Start
-from jaxcnn.study.estimate import cell_of
+from jaxcnn.study.estimate import cell_of, custom_of
 
 
 def exact(
@@ -30,7 +31,7 @@ def exact(
         p: patch size, or several: one threshold map serves them all.
         tolerance: asked of the absolute error.
         start: fixed or biased a, fixed v or angle.
-        **options: any other field of `Cell`.
+        **options: any other field of `Cell`; `activation` may also be an `Activation`.
 
     Returns:
         An `Exact`, or one for each p of a list.
@@ -40,11 +41,53 @@ def exact(
         NotExactError: there is no exact probability here; the message says why, and `estimate`
             answers instead.
     """
+    cell, more = _asked(teacher, start, options)
+    return exact_probability(cell, p, tolerance, **more)
+
+
+def conditional(
+    teacher: Teacher | Cell,
+    *,
+    p: int | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    start: Start | None = None,
+    **options: Any,
+) -> Conditional:
+    """P(spurious) from draws of a alone, the start angle integrated in closed form.
+
+    For failures too rare to be seen by runs, and where the quadrature does not converge.
+
+    Args:
+        teacher: the teacher, or a whole `Cell`.
+        p: patch size; the teacher's if not given.
+        draws: starts drawn.
+        seed: of the draws.
+        confidence: of the interval.
+        start: fixed or biased a.
+        **options: any other field of `Cell`; `activation` may also be an `Activation`.
+
+    Raises:
+        InputError: an argument is out of range.
+        NotExactError: there is no threshold map here; the message says why.
+    """
+    cell, more = _asked(teacher, start, options)
+    return conditional_probability(cell, p, draws=draws, seed=seed, confidence=confidence, **more)
+
+
+def _asked(
+    teacher: Teacher | Cell, start: Start | None, options: dict[str, Any]
+) -> tuple[Cell, dict[str, Any]]:
+    """The cell, and what it has no words for."""
     start = start or Start()
-    cell = cell_of(teacher, options)
+    words, custom = custom_of(options)
+    if custom.optimizer is not None:
+        raise NotExactError("an optax object is not plain gradient descent: use `estimate`")
+    cell = cell_of(teacher, words)
     known = teacher if isinstance(teacher, Teacher) else None
     if callable(start.a) or callable(start.v) or start.v_mean is not None:
-        raise NotExactError("a callable start or a biased v has no exact law; use estimate")
+        raise NotExactError("a callable start or a biased v has no exact law: use `estimate`")
     angle, norm = start.angle, 1.0
     if start.v is not None:
         target = known or Teacher(
@@ -54,6 +97,12 @@ def exact(
         along = float(v @ target.w_star)
         angle = float(np.arctan2(np.linalg.norm(v - along * target.w_star), along))
         norm = float(np.linalg.norm(v))
-    return exact_probability(
-        cell, p, tolerance, teacher=known, a=start.a, a_mean=start.a_mean, angle=angle, v_norm=norm
-    )
+    more = {
+        "teacher": known,
+        "a": start.a,
+        "a_mean": start.a_mean,
+        "angle": angle,
+        "v_norm": norm,
+        "activation": custom.activation,
+    }
+    return cell, more

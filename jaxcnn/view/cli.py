@@ -19,6 +19,7 @@ import typer
 from jaxcnn import __version__
 from jaxcnn.base.errors import InputError, JaxcnnError
 from jaxcnn.view.options import (
+    NOT_P,
     TEACHER,
     Confidence,
     Engine,
@@ -29,6 +30,7 @@ from jaxcnn.view.options import (
     Words,
     real_number,
     whole_number,
+    whole_numbers,
     with_cell_options,
 )
 
@@ -141,16 +143,44 @@ def estimate(
 
 
 @app.command(rich_help_panel=_ONE)
-@with_cell_options()
+@with_cell_options(NOT_P)
 def exact(
     cell: Words,
+    p: Annotated[
+        Any,
+        typer.Option(
+            parser=whole_numbers,
+            metavar="INTEGER[,...]",
+            help="patch size, or several: one threshold map serves them all",
+            rich_help_panel="Teacher",
+        ),
+    ] = "6",
     tolerance: Annotated[
         float, typer.Option(parser=real_number, metavar="FLOAT", help="absolute error asked for")
     ] = 1e-10,
+    draws: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number,
+            metavar="INTEGER",
+            help="instead: P(spurious) by this many draws, the start angle integrated exactly",
+        ),
+    ] = 0,
+    seed: Seed = 0,
+    confidence: Confidence = 0.95,
     json: Json = False,
 ) -> None:
     """Exact success probability of one cell, by quadrature over the basin boundary."""
-    _do("exact", cell, tolerance=tolerance, json=json)
+    _do(
+        "exact",
+        cell,
+        p=p,
+        tolerance=tolerance,
+        draws=draws,
+        seed=seed,
+        confidence=confidence,
+        json=json,
+    )
 
 
 @app.command(rich_help_panel=_ONE)

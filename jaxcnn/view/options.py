@@ -34,6 +34,7 @@ _PANELS = {
 _KINDS: dict[str, Any] = {"WORD": str | None, "INTEGER": int | None, "FLOAT": float | None}
 
 TEACHER = ("k", "ratio", "p", "teacher_norm", "activation", "slope")
+NOT_P = tuple(f.name for f in cell_options() if f.name != "p")
 
 
 def number(text: str | float) -> int | float:
@@ -68,6 +69,15 @@ def whole_number(text: str | int) -> int:
     if not isinstance(value, int):
         raise typer.BadParameter(f"= {text!r}: must be a whole number")
     return value
+
+
+def whole_numbers(text: str | list[int]) -> list[int]:
+    """Whole numbers as typed, with commas between them.
+
+    Raises:
+        typer.BadParameter: for anything else.
+    """
+    return [whole_number(part) for part in text.split(",")] if isinstance(text, str) else text
 
 
 def real_number(text: str | float) -> float:

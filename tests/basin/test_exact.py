@@ -16,6 +16,7 @@ from jaxcnn.basin.problem import problem_of
 from jaxcnn.basin.quadrature import integrate
 from jaxcnn.basin.rules import beta_rule, gamma_rule, normal_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
+from tests.basin.plain_quadrature import plain_probability
 from tests.basin.registry import FURTHER, GAUSSIAN_FILTER, INDEPENDENT, H
 
 
@@ -34,6 +35,23 @@ def test_answers_are_right_and_their_errors_honest(known):
     if known.p_spurious is not None:
         miss = abs(found.p_spurious - known.p_spurious)
         assert miss <= found.error + 1e-12 * known.p_spurious
+
+
+PLAIN = (
+    # Registry entry, order of the plain rule.
+    (FURTHER[8], 12),
+    *(
+        pytest.param(FURTHER[i], order, marks=pytest.mark.heavy)
+        for i, order in ((0, 8), (1, 12), (2, 12), (3, 40), (4, 12), (5, 20), (6, 32), (9, 24),
+                         (11, 6), (15, 8))
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "order"), PLAIN, ids=str)
+def test_the_registry_is_that_of_a_plain_quadrature(known, order):
+    """Bisection to 2⁻³² and a rule of one high order: both leave less than 10⁻⁹."""
+    assert plain_probability(known.cell, order) == pytest.approx(known.p_global, abs=1e-9)
 
 
 @pytest.mark.parametrize("known", [INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19]], ids=str)

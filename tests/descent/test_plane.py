@@ -14,9 +14,6 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import scalars
 from jaxcnn.study.build import Start, build
 
-pytestmark = pytest.mark.heavy
-
-
 DRAWS = 20_000
 K, P = 7, 5
 FIXED_A = np.linspace(-0.4, 0.9, K)

@@ -16,9 +16,6 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 
-pytestmark = pytest.mark.heavy
-
-
 STEPS = 3000
 
 
@@ -67,8 +64,14 @@ def side_by_side(cell, restarts, seed):
     "cell",
     [
         Cell(k=12, p=5, ratio=2.0, step_size=0.1),
-        Cell(k=5, p=3, ratio=4.9, step_size=0.05, teacher_norm=0.5, init="gaussian"),
-        Cell(k=7, p=2, ratio=0.0, step_size=0.2, teacher_norm=2.0, filter_init="gaussian"),
+        pytest.param(
+            Cell(k=5, p=3, ratio=4.9, step_size=0.05, teacher_norm=0.5, init="gaussian"),
+            marks=pytest.mark.heavy,
+        ),
+        pytest.param(
+            Cell(k=7, p=2, ratio=0.0, step_size=0.2, teacher_norm=2.0, filter_init="gaussian"),
+            marks=pytest.mark.heavy,
+        ),
     ],
     ids=["ball", "gaussian", "gaussian v"],
 )
@@ -104,6 +107,7 @@ def theory_starts(cell, restarts, seed):
     return jax.tree.map(np.asarray, jax.vmap(start)(keys(seed, 0, restarts)))
 
 
+@pytest.mark.heavy
 def test_theorem_4_1_good_starts_always_arrive():
     """s₀ > 0, |u₀| ≤ |U|, φ₀ < π/2 and a small step: the global minimum, without exception."""
     for ratio in (0.5, 4.0):
@@ -137,6 +141,7 @@ class Signed(reduced.ReducedDescent):
         return inner._replace(start=start)
 
 
+@pytest.mark.heavy
 def test_theorem_4_2_one_of_four_signs_always_arrives():
     from jaxcnn.engine.run import Job, run
 
@@ -154,6 +159,7 @@ def test_theorem_4_2_one_of_four_signs_always_arrives():
         assert arrived[0].mean() > 0.25 - 5 * np.sqrt(0.25 * 0.75 / 1500)
 
 
+@pytest.mark.heavy
 def test_theorem_4_3_and_the_critical_ratio():
     """Small ratio: SPURIOUS with probability ≥ ¼ (here ½: 20σ away). Above critical: never."""
     low = estimate(Cell(k=25, ratio=0.05, step_size=0.05), restarts=2000, seed=5)

@@ -125,6 +125,19 @@ def test_exact_json_has_the_documented_keys(jaxcnn):
     assert list(json.loads(out)) == ["p_global", "error", "threshold_evaluations", "problem"]
 
 
+def test_exact_of_several_patch_sizes_and_by_draws(jaxcnn):
+    status, out, err = jaxcnn("exact", *CELL, "--p", "3,6", "--tolerance", "1e-6", "--json")
+    assert (status, err) == (0, "")
+    few, many = json.loads(out)
+    assert (few["problem"]["p"], many["problem"]["p"]) == (3, 6)
+    assert 0 < few["p_global"] < many["p_global"] < 1
+    _, out, _ = jaxcnn("exact", *CELL, "--p", "3,6", "--tolerance", "1e-6")
+    assert [line[:6] for line in out.splitlines()] == ["p = 3:", "p = 6:"]
+    _, out, _ = jaxcnn("exact", *CELL, "--draws", 100, "--confidence", 0.999, "--json")
+    drawn = json.loads(out)
+    assert drawn["low"] <= 1 - many["p_global"] <= drawn["high"]
+
+
 def test_table1_json_csv_and_figure(jaxcnn, tmp_path):
     status, out, err = jaxcnn(
         "table1", "--restarts", 100, "--no-exact", "--json", "--out", tmp_path / "t"
@@ -190,6 +203,9 @@ WRONG = {
     ("estimate", *CELL, "--seed", "-1"): ("--seed", "-1", "whole number"),
     ("estimate", *CELL, "--kk", "1"): ("--kk",),
     ("exact", *CELL, "--init", "box"): ("init", "box", "estimate"),
+    ("exact", *CELL, "--p", "6,x"): ("--p", "'x'", "whole number"),
+    ("exact", *CELL, "--p", "6,1"): ("--p", "1", "at least 2"),
+    ("exact", *CELL, "--p", "3,6", "--draws", "9"): ("--p", "one number"),
     ("table1", "--restarts", "-5"): ("--restarts", "-5", "at least 1"),
     ("table1", "--teacher-norm", "0"): ("--teacher-norm", "0", "greater than 0"),
     ("trajectory", *CELL, "--out", "a.txt"): ("--out", "'a.txt'", ".csv"),
