@@ -66,23 +66,22 @@ def advance(library, form, states, steps, rates):
         list(pool.map(work, states))
 
 
-def fastest(state: np.ndarray, rates, steps: int = 20_000) -> dict[str, float]:
-    """Restart-steps per second of each form on every core, best unroll and best of 3.
+def rates_of_c(libraries, state: np.ndarray, rates, steps: int = 20_000) -> dict[str, float]:
+    """Restart-steps per second of each form on every core, at the best unroll.
 
     Args:
+        libraries: `compiled` kernels.
         state: (φ, s, M, r²) of starts, (4, `LANES`), which every core takes.
         rates: (c, c_filter, b, A, U²).
         steps: taken by every lane.
     """
     cores = cpu_count()
     rate = dict.fromkeys(FORMS, 0.0)
-    for unroll in UNROLLS:
-        library = compiled(unroll)
+    for library in libraries:
         for form in FORMS:
-            for _ in range(3):
-                states = [aligned(state) for _ in range(cores)]
-                began = time.perf_counter()
-                advance(library, form, states, steps, rates)
-                seconds = time.perf_counter() - began
-                rate[form] = max(rate[form], cores * state.shape[1] * steps / seconds)
+            states = [aligned(state) for _ in range(cores)]
+            began = time.perf_counter()
+            advance(library, form, states, steps, rates)
+            seconds = time.perf_counter() - began
+            rate[form] = max(rate[form], cores * state.shape[1] * steps / seconds)
     return rate

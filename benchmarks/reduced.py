@@ -21,25 +21,33 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.descent.certificate import Rates, Scalars
 from jaxcnn.descent.kernel import RELU
 from jaxcnn.descent.reduced import step
-from jaxcnn.engine.run import Account, Job, run
+from jaxcnn.engine.run import Job, run
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
 from jaxcnn.study.paper import RATIOS, table1
 
 KS = (25, 36, 49, 64, 81, 100)
 STEP_SIZE, NORM = 0.05, 1.0
-LONG = {"k": 49, "ratio": 15.0, "step_size": 0.005}
-"""Below critical, with about a thousand steps a restart: the rate of stepping."""
+ROUNDS = 5
+LONG = {"k": 49, "ratio": 16.0, "step_size": STEP_SIZE}
+"""The near-critical cell of Table 1, whose runs are its longest: the rate of stepping."""
 
 
-def engine_run(cells, restarts, repeats=3, **options) -> tuple[list, Account]:
-    """Results and account of the fastest of several runs; the first compiles."""
-    built = [build(cell, engine="reduced", **options) for cell in cells]
-    jobs = [Job(b.params, 0, restarts, c.max_steps) for b, c in zip(built, cells)]
-    first = built[0]
-    once = lambda: run(first.family, jobs, seed=0, settings=first.settings, x64=first.x64)  # noqa: E731
-    once()
-    return min((once() for _ in range(repeats)), key=lambda pair: pair[1].seconds)
+class Runs:
+    """A set of cells on the reduced engine; the first call compiles."""
+
+    def __init__(self, cells, restarts, **options) -> None:
+        built = [build(cell, engine="reduced", **options) for cell in cells]
+        self.jobs = [Job(b.params, 0, restarts, c.max_steps) for b, c in zip(built, cells)]
+        self.first, self.restarts, self.best = built[0], len(cells) * restarts, None
+        self.once()
+
+    def once(self) -> None:
+        """Run all of it; `best` keeps the account of the fastest time."""
+        first = self.first
+        _, account = run(first.family, self.jobs, seed=0, settings=first.settings, x64=first.x64)
+        if self.best is None or account.seconds < self.best.seconds:
+            self.best = account
 
 
 def starts(cell: Cell, lanes: int) -> np.ndarray:
@@ -71,20 +79,27 @@ def against_c(out) -> None:
     cell = Cell(**LONG)
     rates = tuple(float(x) for x in build(cell, engine="reduced").params.rates)
     state = starts(cell, recurrence.LANES)
-    best = recurrence.fastest(state, rates)
+    libraries = [recurrence.compiled(unroll) for unroll in recurrence.UNROLLS]
+    table = [Cell(k=k, ratio=r, step_size=STEP_SIZE) for k in KS for r in RATIOS]
+    ours = {
+        "engine, the longest runs, (49, 16)": Runs([cell], 200_000),
+        "engine, Table 1": Runs(table, 50_000),
+    }
+    best = dict.fromkeys(recurrence.FORMS, 0.0)
+    # By turns, and the best of each: the machine's pace changes from second to second.
+    for _ in range(ROUNDS):
+        found = recurrence.rates_of_c(libraries, state, rates)
+        best = {form: max(best[form], found[form]) for form in best}
+        for each in ours.values():
+            each.once()
     goal = max(best.values())
     rows = [(f"C, {form.replace('_', ' ')}", r / 1e6, r / goal) for form, r in best.items()]
-    table = [Cell(k=k, ratio=r, step_size=STEP_SIZE) for k in KS for r in RATIOS]
-    for name, cells, restarts in (
-        ("engine, long runs (49, 15) at 0.005", [cell], 200_000),
-        ("engine, Table 1", table, 50_000),
-    ):
-        results, account = engine_run(cells, restarts)
-        mean = account.useful_steps / (len(cells) * restarts)
+    for name, each in ours.items():
+        account = each.best
+        mean = account.useful_steps / each.restarts
         for kind, count in (("paid", account.lane_steps), ("useful", account.useful_steps)):
             rate = count / account.seconds
-            text = f"{name}: {kind} ({mean:.0f} steps a restart)"
-            rows.append((text, rate / 1e6, rate / goal))
+            rows.append((f"{name}: {kind} ({mean:.0f} a restart)", rate / 1e6, rate / goal))
     columns = ("", "M restart-steps/s", "of C")
     out.table("reduced: restart-steps per second, float32, both cores", columns, rows)
     apart = same_answer(cell, rates)
@@ -143,15 +158,18 @@ def million_here() -> None:
 
 def dimension(out) -> None:
     """The same 2000 steps of size 3e-6 at both ends, in float64, which that size needs."""
-    rows = []
-    for k, p in ((25, 6), (1_000_000, 100_000)):
-        cell = Cell(k=k, p=p, ratio=4.0, step_size=3e-6, max_steps=2000)
-        _, account = engine_run([cell], 100_000, dtype="float64")
-        rows.append((f"{k:g}", f"{p:g}", 1e9 * account.seconds / account.lane_steps))
+    sizes = ((25, 6), (1_000_000, 100_000))
+    cells = [Cell(k=k, p=p, ratio=4.0, step_size=3e-6, max_steps=2000) for k, p in sizes]
+    runs = [Runs([cell], 100_000, dtype="float64") for cell in cells]
+    for _ in range(ROUNDS):
+        for each in runs:
+            each.once()
+    cost = [1e9 * each.best.seconds / each.best.lane_steps for each in runs]
+    rows = [(f"{k:g}", f"{p:g}", ns, ns / cost[0]) for (k, p), ns in zip(sizes, cost)]
     out.table(
         "reduced: nanoseconds per restart-step, 2000 steps of size 3e-6, float64",
         ("k", "p", "ns", "ratio"),
-        [(k, p, ns, ns / rows[0][2]) for k, p, ns in rows],
+        rows,
     )
 
 

@@ -30,6 +30,7 @@ class BasinMap:
         edge_angle: angle of the edge state, which has aᵀa* = 0; NaN if there is none.
         power: ‖a*‖², the alignment of the global minimum.
         spurious: alignment of the spurious minimum at angle π; NaN if it does not attract.
+        mirrored: whether that minimum is the global one again, (−w*, −a*): σ is odd.
         runs: sample trajectories, each a DataFrame as from `trajectory`.
         cell: the cell.
     """
@@ -39,6 +40,7 @@ class BasinMap:
     edge_angle: float
     power: float
     spurious: float
+    mirrored: bool
     runs: tuple[pd.DataFrame, ...]
     cell: Cell
 
@@ -77,4 +79,4 @@ def basin_map(cell: Cell, *, runs: int = 8, seed: int = 0) -> BasinMap:
         threshold = border.angle(u / math.sqrt(problem.k), (alignment - along_ones) / problem.side)
         height = problem.kernel.top - problem.kernel.bottom
         spurious = power * (1.0 - height / problem.edge_drop)
-    return BasinMap(alignment, threshold, edge, power, spurious, samples, cell)
+    return BasinMap(alignment, threshold, edge, power, spurious, problem.mirrored, samples, cell)

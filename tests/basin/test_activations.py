@@ -101,6 +101,14 @@ def test_edge_state_and_critical_ratio_are_those_of_the_landscape(words):
     assert exact_probability(cell.with_(ratio=0.99 * critical)).certain is None
 
 
+def test_the_boundary_is_ordered_in_x_and_y():
+    edge = boundary(Cell(k=25, ratio=4, step_size=0.05, **GELU))
+    grid = np.linspace(-0.4, 0.4, 5)
+    angle = edge.angle(grid[:, None], grid[None, :])
+    assert np.all(np.diff(angle, axis=0) > 0)
+    assert np.all(np.diff(angle, axis=1) > 0)
+
+
 def test_small_teachers_tend_to_the_frozen_filter():
     words = {"k": 25, "ratio": 4, "step_size": 0.05, **GELU}
     good, _ = frozen_probability(Cell(**words))
