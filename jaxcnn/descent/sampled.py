@@ -1,8 +1,7 @@
 r"""The loss on n inputs instead of the population: ½ mean square error, noise on the labels.
 
     ℓ_n = 1/2n Σ_i e_i²,  e_i = f(Z_i; v, a) − y_i,  y_i = f*(Z_i) + τ ε_i
-    ∂ℓ_n/∂a_j = mean_i e_i σ(wᵀZ_ij),     ∂ℓ_n/∂w = mean_i e_i Σ_j a_j σ′(wᵀZ_ij) Z_ij
-    ∂ℓ_n/∂v = (I − wwᵀ) ∂ℓ_n/∂w / ‖v‖
+    ∂ℓ_n/∂v = (I − wwᵀ) ∂ℓ_n/∂w / ‖v‖,    ∂ℓ_n/∂(w, a) in sample_gradient.py
 
 Input i of a data set is a function of the set's key and i, so a set can be kept or drawn
 again: *stored* when it fits the memory at hand, else regenerated chunk by chunk at every step,
@@ -24,16 +23,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.descent.optimizer import RuleParams
+from jaxcnn.descent.sample_gradient import (
+    Data,
+    shared_gradient,
+    summed_gradient,
+    through_norm,
+)
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.population import Student, Target
 from jaxcnn.model.sample import labels
-
-
-class Data(NamedTuple):
-    """Inputs (n, k, p) and labels (n,)."""
-
-    inputs: jax.Array
-    answers: jax.Array
 
 
 class SampleNumbers(NamedTuple):
@@ -56,7 +54,7 @@ class SampleCarried(NamedTuple):
     Attributes:
         data_key: of its data set.
         batch_key: of its mini-batches.
-        bits: its data set if stored, (n, k p + 1) int32: the floats' bits.
+        bits: its data set if stored, (n, k p + 1) uint32: the floats' bits.
     """
 
     data_key: jax.Array
@@ -80,49 +78,6 @@ def some_inputs(
 ) -> Data:
     """Several inputs of one data set, `numbers` an int array (m,)."""
     return jax.vmap(lambda i: one_input(key, i, target, noise, activation))(numbers)
-
-
-def backward(activation: Activation, estimator: str | None, x: jax.Array) -> jax.Array:
-    """σ′(x), or what stands for it: 1 (identity) or 1{x > 0} (relu)."""
-    if estimator == "identity":
-        return jnp.ones_like(x)
-    if estimator == "relu":
-        return (x > 0).astype(x.dtype)
-    slope: jax.Array = jax.jvp(activation.apply, (x,), (jnp.ones_like(x),))[1]
-    return slope
-
-
-def summed_gradient(
-    student: Student,
-    data: Data,
-    weight: jax.Array,
-    activation: Activation,
-    estimator: str | None = None,
-) -> Student:
-    """Σ_i weight_i ∂(½ e_i²) with respect to the *unit* filter w and a.
-
-    Args:
-        student: (v, a).
-        data: m inputs.
-        weight: (m,).
-        activation: σ.
-        estimator: straight-through estimator instead of σ′.
-    """
-    unit = student.v / jnp.linalg.norm(student.v)
-    m, k, p = data.inputs.shape
-    flat = data.inputs.reshape(m * k, p)
-    before = (flat @ unit).reshape(m, k)
-    after = activation.apply(before)
-    error = weight * (after @ student.a - data.answers)
-    through = error[:, None] * student.a[None, :] * backward(activation, estimator, before)
-    return Student(v=through.reshape(m * k) @ flat, a=error @ after)
-
-
-def through_norm(student: Student, slope: Student) -> Student:
-    """From the gradient in w = v/‖v‖ to that in v."""
-    norm = jnp.linalg.norm(student.v)
-    unit = student.v / norm
-    return Student((slope.v - jnp.vdot(unit, slope.v) * unit) / norm, slope.a)
 
 
 class Sampled(NamedTuple):
@@ -157,9 +112,9 @@ class Sampled(NamedTuple):
             data = self._draw(params, data_key, jnp.arange(self.samples))
             rows = data.inputs.reshape(self.samples, -1)
             rows = jnp.concatenate([rows, data.answers[:, None]], axis=1)
-            # As integers, data stay in a matrix of their own in the engine's packing, so that
-            # a step need not copy them along with the floats that change.
-            kind = jnp.int64 if rows.dtype == jnp.float64 else jnp.int32
+            # As unsigned integers, data share a matrix of the engine's packing with the keys
+            # alone, so that a step need not copy them along with numbers that change.
+            kind = jnp.uint64 if rows.dtype == jnp.float64 else jnp.uint32
             bits = lax.bitcast_convert_type(rows, kind)
         return SampleCarried(data_key, jax.random.fold_in(key, 1), bits)
 
@@ -172,7 +127,7 @@ class Sampled(NamedTuple):
             now = jax.random.fold_in(carried.batch_key, count)
             chosen = jax.random.randint(now, (self.batch,), 0, self.samples)
             slope = self._some(params, carried, student, chosen, jnp.ones(self.batch))
-        elif self.stored and (not self.shared or self.samples <= self.chunk):
+        elif self.stored and not self.shared:
             data = self._kept(params, carried, student.a.dtype)
             slope = self._sum(student, data, jnp.ones(self.samples))
         else:
@@ -194,8 +149,9 @@ class Sampled(NamedTuple):
         return Data(rows[:, :-1].reshape(self.samples, k, p), rows[:, -1])
 
     def _sum(self, student: Student, data: Data, weight: jax.Array) -> Student:
+        summed = shared_gradient if self.shared else summed_gradient
         weight = weight.astype(student.a.dtype)
-        return summed_gradient(student, data, weight, self.activation, self.estimator)
+        return summed(student, data, weight, self.activation, self.estimator)
 
     def _some(
         self,
@@ -209,19 +165,34 @@ class Sampled(NamedTuple):
             kept = self._kept(params, carried, student.a.dtype)
             data = Data(kept.inputs[numbers], kept.answers[numbers])
         else:
-            data = self._draw(params, carried.data_key, numbers)
+            data = self._draw(params, self._data_key(params, carried), numbers)
         return self._sum(student, data, weight)
 
+    def _data_key(self, params: RuleParams, carried: SampleCarried) -> jax.Array:
+        """The key of the data; a shared one is not the lane's, so that all lanes draw together."""
+        if self.shared:
+            shared: jax.Array = jax.random.wrap_key_data(params.source.key, impl="threefry2x32")
+            return shared
+        return carried.data_key
+
     def _chunks(self, params: RuleParams, carried: SampleCarried, student: Student) -> Student:
-        """The full-batch sum, `chunk` inputs at a time; the last chunk is padded by weight 0."""
+        """The full-batch sum, `chunk` inputs at a time.
+
+        The last chunk is moved back to end at n; inputs that were seen get weight 0.
+        """
         zero: Any = jax.tree.map(jnp.zeros_like, student)
+        size = min(self.chunk, self.samples)
 
         def add(total: Student, begin: jax.Array) -> tuple[Student, None]:
-            numbers = begin + jnp.arange(self.chunk)
-            inside = numbers < self.samples
-            numbers = jnp.minimum(numbers, self.samples - 1)
-            part = self._some(params, carried, student, numbers, inside)
+            first = jnp.minimum(begin, self.samples - size)
+            numbers = first + jnp.arange(size)
+            if self.stored:
+                kept = self._kept(params, carried, student.a.dtype)
+                data = Data(*(lax.dynamic_slice_in_dim(x, first, size) for x in kept))
+            else:
+                data = self._draw(params, self._data_key(params, carried), numbers)
+            part = self._sum(student, data, numbers >= begin)
             return jax.tree.map(jnp.add, total, part), None
 
-        total: Student = lax.scan(add, zero, jnp.arange(0, self.samples, self.chunk))[0]
+        total: Student = lax.scan(add, zero, jnp.arange(0, self.samples, size))[0]
         return total

@@ -21,6 +21,7 @@ from jaxcnn.descent.optimizer import MOMENTUM, RuleParams
 from jaxcnn.descent.plane import PlaneLaw, PlaneStart, plane_power, sphere_power
 from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR, ReducedDescent, ReducedParams
 from jaxcnn.descent.reduced_momentum import MomentumDescent, MomentumParams
+from jaxcnn.descent.reduced_perturbed import PerturbedDescent, PerturbedParams
 from jaxcnn.descent.start import FullLaw, FullStart, radius
 from jaxcnn.descent.warmup import WarmupDescent, WarmupParams
 from jaxcnn.engine.dynamics import Family
@@ -35,6 +36,7 @@ from jaxcnn.study.rules import (
     goal,
     hyper,
     is_rule,
+    noise,
     rule_family,
     sigma,
     source,
@@ -148,7 +150,7 @@ def build(
         )
     if engine != "full" and not reason:
         built = _reduced(cell, kernel, sigma(cell, custom), teacher, start, dtype, settings)
-    elif is_rule(cell, custom, kernel, reduced=False):
+    elif is_rule(cell, custom, kernel):
         built = _rule(
             cell, custom, kernel, teacher, start, dtype or "float32", settings, patches, memory
         )
@@ -186,14 +188,15 @@ def why_not_reduced(
             return "a warm-up without certificates runs on the full state"
     elif cell.optimizer != "flow" and rates_of(cell, kernel, cell.teacher_norm**2, 0.0).b >= 2:
         return "at b >= 2 the part of a outside the four scalars diverges"
-    if cell.optimizer == "flow" and not kernel.monotone:
-        return f"nothing is certified for the flow of {kernel.name!r}"
+    if cell.optimizer in ("flow", "perturbed") and not kernel.monotone:
+        return f"nothing is certified for {kernel.name!r} under optimizer {cell.optimizer!r}"
     return None
 
 
 def _keeps_loss(cell: Cell, kernel: DescentKernel) -> bool:
     """Whether outcomes of a reduced run rest on tolerances, which need its loss."""
-    return cell.optimizer in MOMENTUM or (not kernel.monotone and cell.optimizer != "flow")
+    proved = kernel.monotone or cell.optimizer in ("flow", "perturbed")
+    return cell.optimizer in MOMENTUM or not proved
 
 
 @lru_cache(maxsize=4)  # a grid has runs of cells that differ in the dynamics alone
@@ -285,6 +288,9 @@ def _reduced(
         )
     elif cell.optimizer == "flow":
         family = FlowDescent(law, kernel)
+    elif cell.optimizer == "perturbed":
+        family = PerturbedDescent(law, kernel)
+        params = PerturbedParams(rates, numbers, noise(cell, dtype))
     elif cell.warmup_steps:
         family = WarmupDescent(law, kernel)
         params = WarmupParams(rates, numbers, _number(cell.warmup_steps))

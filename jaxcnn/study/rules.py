@@ -17,7 +17,8 @@ from jaxcnn.descent.flow import MOST_B
 from jaxcnn.descent.kernel import DescentKernel
 from jaxcnn.descent.optimizer import Hyper, Population, RuleDescent, Source
 from jaxcnn.descent.perturbed import Noise, Perturbed
-from jaxcnn.descent.sampled import Data, Sampled, SampleNumbers, some_inputs
+from jaxcnn.descent.sample_gradient import Data
+from jaxcnn.descent.sampled import Sampled, SampleNumbers, some_inputs
 from jaxcnn.descent.start import FullLaw
 from jaxcnn.descent.straight_through import StraightThrough
 from jaxcnn.engine.address import root_key
@@ -32,8 +33,11 @@ MEMORY = 512 * 2**20
 """Default budget of a run's lanes, bytes, all streams together."""
 
 _NARROWEST, _WIDEST = 8, 256
+_SHARED_LANES = 128
+"""Lanes of one shared data set: wide enough for matrix products, few enough not to idle."""
+
 _WORKING_SET = 2**21
-_REDUCED_RULES = ("sgd", "momentum", "nesterov", "flow")
+_REDUCED_RULES = ("sgd", "momentum", "nesterov", "perturbed", "flow")
 
 
 class Custom(NamedTuple):
@@ -78,16 +82,14 @@ def check(cell: Cell, custom: Custom, b: float) -> None:
             )
 
 
-def is_rule(cell: Cell, custom: Custom, kernel: DescentKernel, *, reduced: bool) -> bool:
-    """Whether the cell runs on the full state by `RuleDescent`, or must if `reduced` is asked."""
+def is_rule(cell: Cell, custom: Custom, kernel: DescentKernel) -> bool:
+    """Whether the cell, on the full state, runs by `RuleDescent`."""
     special = (
         custom.optimizer is not None
         or cell.samples is not None
         or cell.estimator is not None
         or cell.schedule != "constant"
     )
-    if reduced:
-        return special or cell.optimizer not in _REDUCED_RULES
     return special or cell.optimizer != "sgd" or cell.warmup_steps > 0 or not kernel.monotone
 
 
@@ -103,6 +105,8 @@ def why_not_four(cell: Cell, custom: Custom) -> str | None:
         return "straight-through estimators move v off the sphere's tangent"
     if cell.schedule != "constant":
         return "schedules run on the full state"
+    if cell.optimizer == "perturbed" and cell.warmup_steps:
+        return "perturbed descent with a warm-up runs on the full state"
     return None
 
 
@@ -160,6 +164,11 @@ def source(
         inner, numbers = Population(sigma_), ()
     if cell.optimizer != "perturbed":
         return inner, numbers, settings
+    return Perturbed(inner), noise(cell, dtype, numbers), settings
+
+
+def noise(cell: Cell, dtype: str, inner: Any = ()) -> Noise:
+    """The numbers of the noise, around those of the perturbed source."""
     words = (
         cell.noise_filter,
         cell.noise_output,
@@ -168,8 +177,7 @@ def source(
         cell.noise_epochs,
     )
     radii: list[Any] = [np.asarray(word, dtype) for word in words]
-    noise = Noise._make([*radii, numbers])
-    return Perturbed(inner), noise, settings
+    return Noise._make([*radii, inner])
 
 
 def rule_family(
@@ -213,11 +221,13 @@ def _sampled(
         # Lanes, the pool of starts, and a copy while lanes move: three sets a lane.
         stored = 3 * one_set * _NARROWEST <= budget
         held = 3 * one_set if stored else 0
-    per_input = 4 * cell.k * (1 if stored else cell.p) * itemsize
-    chunk = max(1, min(seen, _WORKING_SET // (per_input * 64)))
+    per_input = 4 * cell.k * (1 if stored or shared else cell.p) * itemsize
+    most = _WORKING_SET // (per_input * (_SHARED_LANES // 2 if shared else 64))
+    chunk = _even(seen, max(1, most))
     looked = seen if batch is not None or (stored and not shared) else chunk
     per_lane = held + per_input * looked + 64 * (cell.k + cell.p)
-    width = 2 ** int(math.log2(min(_WIDEST, max(_NARROWEST, budget // per_lane))))
+    widest = _SHARED_LANES if shared else _WIDEST
+    width = 2 ** int(math.log2(min(widest, max(_NARROWEST, budget // per_lane))))
     with jax.enable_x64(dtype == "float64"), jax.threefry_partitionable(True):
         key = jax.random.fold_in(root_key(cell.data_seed), 1)
         data = None
@@ -231,3 +241,8 @@ def _sampled(
     known: dict[str, Any] = {"label_noise": np.asarray(cell.label_noise, dtype), "key": words}
     numbers = SampleNumbers(**known, shared=data)
     return family, numbers, LaneSettings(width=width, shared=True)
+
+
+def _even(total: int, most: int) -> int:
+    """The size of equal parts of `total`, at most `most` each."""
+    return math.ceil(total / math.ceil(total / most))

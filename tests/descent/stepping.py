@@ -8,8 +8,9 @@ import numpy as np
 from jaxcnn.study.build import build
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(jax.jit, static_argnums=0)
 def _many(family, params, state, steps):
+    """`steps` is data, so that a family is compiled once for all numbers of steps."""
     return jax.lax.fori_loop(0, steps, lambda _, s: family(params).step(s), state)
 
 

@@ -13,9 +13,6 @@ from jaxcnn.model.activation import activation
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.rules import goal
 
-pytestmark = pytest.mark.heavy
-
-
 TEACHER = Teacher(k=25, ratio=4.0)
 GOAL = goal(Cell(k=25, ratio=4.0), TEACHER, activation("relu"))
 

@@ -14,8 +14,6 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 
-pytestmark = pytest.mark.heavy
-
 
 def test_velocity_is_the_limit_of_descent():
     cell = Cell(k=16, ratio=3.0, p=7, optimizer="flow")
@@ -30,6 +28,7 @@ def test_velocity_is_the_limit_of_descent():
         close((new - old) / c, speed, 1e-5)
 
 
+@pytest.mark.heavy
 def test_trajectory_against_diffrax():
     built = built64(Cell(k=16, ratio=3.0, p=7, optimizer="flow", step_size=0.01))
     rates = built.params.rates
@@ -50,6 +49,7 @@ def test_trajectory_against_diffrax():
         close(got, expected[0], 1e-8)
 
 
+@pytest.mark.heavy
 def test_outcomes_are_those_of_small_steps():
     """Same starts; a run may differ only beside the separatrix."""
     flow = estimate(Cell(k=25, ratio=4.0, optimizer="flow"), restarts=1000)
@@ -59,6 +59,7 @@ def test_outcomes_are_those_of_small_steps():
     assert flow.problem["outcomes"] == "certified"
 
 
+@pytest.mark.heavy
 def test_coarse_steps_resolve_fast_angles():
     """A large teacher turns the angle fast; the integrator shortens its steps."""
     cell = Cell(k=25, ratio=4.0, optimizer="flow", teacher_norm=10.0)

@@ -14,8 +14,7 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.model.activation import relu
 from jaxcnn.model.population import loss
 from jaxcnn.model.teacher import Teacher
-
-pytestmark = pytest.mark.heavy
+from jaxcnn.study.build import Start
 
 
 def projected(student, target):
@@ -54,6 +53,7 @@ def test_scalars_follow_the_full_state(rule, key):
         )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("init", ["ball", "sphere", "gaussian"])
 def test_law_of_the_rest(init):
     """q of the reduced start against q of full starts: Kolmogorov–Smirnov, false alarms 1e-4."""
@@ -77,8 +77,6 @@ def test_no_momentum_is_plain_descent():
 
 
 def test_fixed_start_keeps_its_rest():
-    from jaxcnn.study.build import Start
-
     teacher = Teacher(k=5, ratio=2.0)
     a = np.array([1.0, -1.0, 0.5, 2.0, 0.0])
     cell = Cell(k=5, ratio=2.0, optimizer="momentum")

@@ -1,5 +1,7 @@
 """Finite samples: gradient by autodiff, the n → ∞ limit and its rate, data drawn again."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,18 +9,18 @@ import pytest
 from stepping import built64, close, walk
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.descent.sampled import Sampled, some_inputs, summed_gradient, through_norm
+from jaxcnn.base.outcome import Outcome
+from jaxcnn.descent.sample_gradient import shared_gradient, summed_gradient, through_norm
+from jaxcnn.descent.sampled import Sampled, some_inputs
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import Student, gradient, loss, target
 from jaxcnn.model.sample import sampled_loss
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.estimate import estimate
 
-pytestmark = pytest.mark.heavy
-
-
 POINT = Student(jnp.array([0.3, -1.0, 0.4, 0.8]), jnp.array([0.7, -0.4, 0.9]))
 TEACHER = target(Teacher(k=3, p=4, ratio=1.5))
+WORDS = {"k": 3, "ratio": 1.5, "p": 4, "samples": 37, "label_noise": 0.1}
 
 
 def drawn(n, key=0, noise=0.0, name="relu"):
@@ -35,62 +37,103 @@ def test_gradient_is_that_of_autodiff(name):
     close(slope.a, expected.a)
 
 
+@pytest.mark.parametrize("estimator", [None, "identity"])
+def test_many_students_of_one_sample_are_each_their_own(estimator):
+    """The matrix products, lanes last as in the engine, against one student at a time."""
+    data, sigma = drawn(50, noise=0.3), activation("relu")
+    weight = jnp.arange(50.0) / 50
+    keys = jax.random.split(jax.random.key(1), 2)
+    many = Student(jax.random.normal(keys[0], (4, 5)), jax.random.normal(keys[1], (3, 5)))
+
+    def one(student):
+        return shared_gradient(student, data, weight, sigma, estimator)
+
+    slopes = jax.vmap(one, in_axes=-1, out_axes=-1)(many)
+    for lane in range(5):
+        student = Student(many.v[:, lane], many.a[:, lane])
+        expected = summed_gradient(student, data, weight, sigma, estimator)
+        close(slopes.v[:, lane], expected.v)
+        close(slopes.a[:, lane], expected.a)
+    products = str(jax.make_jaxpr(jax.vmap(one, in_axes=-1, out_axes=-1))(many))
+    # (k n, p) × (p, L) and its transpose: no product has a batch of lanes.
+    assert products.count("dot_general") == 2
+    assert "(([1], [0]), ([], []))" in products
+
+
 def test_loss_and_gradient_approach_the_population_at_rate_root_n():
-    """Root mean square errors over 64 data sets, n = 100 to 6400: slope −½ within 0.1."""
-    sigma, sizes = activation("relu"), np.array([100, 400, 1600, 6400])
+    """Root mean square errors over 100 data sets, n = 100 to 1600: slope −½ within 0.15.
+
+    The first inputs of a data set are a smaller one. A slope has a standard error of about
+    0.04, so that false alarms are below 1e-3 before the seed is fixed.
+    """
+    sigma, sizes = activation("relu"), (100, 400, 1600)
     exact, force = loss(POINT, TEACHER, sigma), gradient(POINT, TEACHER, sigma)
-    errors = []
-    for n in sizes:
 
-        def one(key, n=int(n)):
-            data = some_inputs(key, jnp.arange(n), TEACHER, jnp.zeros(()), sigma)
-            off = sampled_loss(POINT, data.inputs, data.answers, sigma) - exact
-            got = through_norm(POINT, summed_gradient(POINT, data, jnp.full(n, 1 / n), sigma))
+    def one(key):
+        data = some_inputs(key, jnp.arange(1600), TEACHER, jnp.zeros(()), sigma)
+        squares = []
+        for n in sizes:
+            off = sampled_loss(POINT, data.inputs[:n], data.answers[:n], sigma) - exact
+            weight = jnp.where(jnp.arange(1600) < n, 1 / n, 0)
+            got = through_norm(POINT, summed_gradient(POINT, data, weight, sigma))
             gap = jnp.sum((got.v - force.v) ** 2) + jnp.sum((got.a - force.a) ** 2)
-            return off**2, gap
+            squares.append(jnp.stack([off**2, gap]))
+        return jnp.stack(squares)
 
-        squares = jax.lax.map(one, jax.random.split(jax.random.key(n), 64))
-        errors.append([float(jnp.sqrt(jnp.mean(x))) for x in squares])
-    for column in np.array(errors).T:
+    errors = jnp.sqrt(jnp.mean(jax.lax.map(one, jax.random.split(jax.random.key(1), 100)), axis=0))
+    for column in np.asarray(errors).T:
         rate = np.polyfit(np.log(sizes), np.log(column), 1)[0]
-        assert abs(rate + 0.5) < 0.1
+        assert abs(rate + 0.5) < 0.15
 
 
-def test_stored_and_regenerated_data_are_the_same():
-    words = {"k": 3, "ratio": 1.5, "p": 4, "samples": 37, "label_noise": 0.1}
-    for extra in ({}, {"batch": 5}, {"data": "shared", "data_seed": 3}):
-        cell = Cell(**words, **extra)
-        kept, again = built64(cell), built64(cell, memory=1)
-        assert kept.family.source.stored
-        assert not again.family.source.stored
-        short = again.family._replace(source=again.family.source._replace(chunk=8))
-        again = type(again)(**{**again.__dict__, "family": short})
-        one, other = walk(kept, 40, key=2).student, walk(again, 40, key=2).student
-        close(one.v, other.v, 1e-9)
-        close(one.a, other.a, 1e-9)
+HEAVY = pytest.mark.heavy
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"data": "shared", "data_seed": 3},
+        pytest.param({}, marks=HEAVY),
+        pytest.param({"batch": 5}, marks=HEAVY),
+        pytest.param({"data": "shared", "batch": 5}, marks=HEAVY),
+    ],
+    ids=str,
+)
+def test_stored_and_regenerated_data_are_the_same(extra):
+    cell = Cell(**WORDS, **extra)
+    kept, again = built64(cell), built64(cell, memory=1)
+    assert kept.family.source.stored
+    assert not again.family.source.stored
+    short = again.family._replace(source=again.family.source._replace(chunk=8))
+    again = dataclasses.replace(again, family=short)
+    one, other = walk(kept, 40, key=2).student, walk(again, 40, key=2).student
+    close(one.v, other.v, 1e-9)
+    close(one.a, other.a, 1e-9)
 
 
 def test_shared_data_are_one_set():
-    built = built64(Cell(k=3, ratio=1.5, p=4, samples=37, data="shared"))
-    other = built64(Cell(k=3, ratio=1.5, p=4, samples=37, data="shared", data_seed=1))
-    one = built.family(built.params)
-    carried = [one.start(jax.random.key(i)).carried for i in range(2)]
-    assert jnp.array_equal(*[jax.random.key_data(c.data_key) for c in carried])
+    cell = Cell(**WORDS, data="shared")
+    built, other = built64(cell), built64(cell.with_(data_seed=1))
     assert not np.array_equal(built.params.source.shared.inputs, other.params.source.shared.inputs)
+    source = built.family.source
+    slopes = []
+    for i in range(2):
+        carried = built.family(built.params).start(jax.random.key(i)).carried
+        slopes.append(source.gradient(built.params, carried, POINT, jnp.int32(0)))
+    assert jnp.array_equal(slopes[0].v, slopes[1].v)
 
 
 def test_minibatch_gradient_is_unbiased():
-    """Mean over 4000 steps at a fixed point against the full batch; five standard errors."""
-    words = {"k": 3, "ratio": 1.5, "p": 4, "samples": 40}
+    """Mean over 2000 steps at a fixed point against the full batch; five standard errors."""
+    words = {"k": 3, "ratio": 1.5, "p": 4, "samples": 40, "data": "shared"}
     built, full = built64(Cell(**words, batch=4)), built64(Cell(**words))
     state = built.family(built.params).start(jax.random.key(0))
     source: Sampled = built.family.source
-    slopes = jax.vmap(lambda t: source.gradient(built.params, state.carried, POINT, t))(
-        jnp.arange(4000)
-    )
-    exact = full.family.source.gradient(full.params, state.carried, POINT, jnp.int32(0))
+    params, all_of_them = (jax.tree.map(jnp.asarray, b.params) for b in (built, full))
+    slopes = jax.vmap(lambda t: source.gradient(params, state.carried, POINT, t))(jnp.arange(2000))
+    exact = full.family.source.gradient(all_of_them, state.carried, POINT, jnp.int32(0))
     for got, expected in zip(slopes, exact, strict=True):
-        error = np.std(np.asarray(got), axis=0) / np.sqrt(4000)
+        error = np.std(np.asarray(got), axis=0) / np.sqrt(2000)
         assert np.all(np.abs(np.mean(np.asarray(got), axis=0) - np.asarray(expected)) < 5 * error)
 
 
@@ -102,11 +145,34 @@ def test_memory_budget_sets_the_lanes():
     assert widths[-1] > widths[0]
 
 
+def test_label_noise_has_its_deviation():
+    """Labels less the teacher's answers: mean 0, deviation τ, at five standard errors."""
+    quiet, noisy = drawn(4000), drawn(4000, noise=0.5)
+    error = np.asarray(noisy.answers - quiet.answers)
+    assert np.array_equal(quiet.inputs, noisy.inputs)
+    assert abs(error.mean()) < 5 * 0.5 / np.sqrt(4000)
+    assert abs(error.std() - 0.5) < 5 * 0.5 / np.sqrt(8000)
+
+
 @pytest.mark.heavy
-def test_success_probability_approaches_the_population():
-    """n = 4000 against the population; 150 restarts each, difference within four deviations."""
-    words = {"angle_tolerance": 0.3, "loss_tolerance": 0.05}
-    cell = Cell(k=9, ratio=1.0, samples=4000, data="shared", max_steps=20_000, **words)
-    finite, limit = estimate(cell, restarts=150), estimate(Cell(k=9, ratio=1.0), restarts=5000)
-    spread = np.sqrt(limit.p_global * (1 - limit.p_global) / 150)
-    assert abs(finite.p_global - limit.p_global) < 4 * spread
+def test_success_probability_approaches_the_population_at_rate_root_n():
+    """Same starts on the sample and on the population: the share that ends elsewhere.
+
+    A sample moves the separatrix by about 1/√n, so this share falls like it: slope −½ within
+    0.25 over n = 250 to 16 000, 600 starts each, one data set per restart count's seed.
+    """
+    words = {"k": 9, "ratio": 1.0, "angle_tolerance": 0.3, "loss_tolerance": 0.05}
+    sizes, shares = np.array([250, 1000, 4000, 16000]), []
+    limit = estimate(Cell(k=9, ratio=1.0), restarts=600, engine="full")
+    for n in sizes:
+        differ = []
+        for seed in range(3):
+            cell = Cell(**words, samples=int(n), data="shared", data_seed=seed, max_steps=20_000)
+            ends = estimate(cell, restarts=600)
+            differ.append(
+                np.mean((ends.outcomes == Outcome.GLOBAL) != (limit.outcomes == Outcome.GLOBAL))
+            )
+        shares.append(np.mean(differ))
+    rate = np.polyfit(np.log(sizes), np.log(shares), 1)[0]
+    assert abs(rate + 0.5) < 0.25
+    assert shares[-1] < 0.05

@@ -1,0 +1,155 @@
+r"""The gradient of a sample's loss at one student, and at many students of one sample at once.
+
+With x_ij = wᵀZ_ij, e_i = weight_i (Σ_j a_j σ(x_ij) − y_i):
+
+    ∂/∂w = Σ_ij e_i a_j σ′(x_ij) Z_ij,     ∂/∂a_j = Σ_i e_i σ(x_ij)
+
+For L students (lanes) of one shared sample both sums over Z are matrix products, (n k, p) × (p, L)
+and its transpose with (n k, L). What is left is elementwise in (k, n, L) with two sums, over
+patches and over inputs. Those are written as loops of (n, L) and (k, L) additions: the CPU
+compiler's own sum over a leading axis does one element at a time, and costs twice the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_batching import custom_vmap
+
+from jaxcnn.model.dual import Activation
+from jaxcnn.model.population import Student
+
+PRECISE = lax.Precision.HIGHEST
+"""Accelerators would otherwise round the factors of a product to fewer digits."""
+
+
+class Data(NamedTuple):
+    """Inputs (n, k, p) and labels (n,)."""
+
+    inputs: jax.Array
+    answers: jax.Array
+
+
+def backward(activation: Activation, estimator: str | None, x: jax.Array) -> jax.Array:
+    """σ′(x), or what stands for it: 1 (identity) or 1{x > 0} (relu)."""
+    if estimator == "identity":
+        return jnp.ones_like(x)
+    if estimator == "relu":
+        return (x > 0).astype(x.dtype)
+    slope: jax.Array = jax.jvp(activation.apply, (x,), (jnp.ones_like(x),))[1]
+    return slope
+
+
+def summed_gradient(
+    student: Student,
+    data: Data,
+    weight: jax.Array,
+    activation: Activation,
+    estimator: str | None = None,
+) -> Student:
+    """Σ_i weight_i ∂(½ e_i²) with respect to the *unit* filter w and a.
+
+    Args:
+        student: (v, a).
+        data: m inputs.
+        weight: (m,).
+        activation: σ.
+        estimator: straight-through estimator instead of σ′.
+    """
+    unit = student.v / jnp.linalg.norm(student.v)
+    return Student(*_at_one(activation, estimator, unit, student.a, *data, weight))
+
+
+def shared_gradient(
+    student: Student,
+    data: Data,
+    weight: jax.Array,
+    activation: Activation,
+    estimator: str | None = None,
+) -> Student:
+    """`summed_gradient`, which under `vmap` over students alone becomes matrix products."""
+    unit = student.v / jnp.linalg.norm(student.v)
+    return Student(*_products(activation, estimator)(unit, student.a, *data, weight))
+
+
+def through_norm(student: Student, slope: Student) -> Student:
+    """From the gradient in w = v/‖v‖ to that in v."""
+    norm = jnp.linalg.norm(student.v)
+    unit = student.v / norm
+    return Student((slope.v - jnp.vdot(unit, slope.v) * unit) / norm, slope.a)
+
+
+def _at_one(
+    activation: Activation,
+    estimator: str | None,
+    unit: jax.Array,
+    a: jax.Array,
+    inputs: jax.Array,
+    answers: jax.Array,
+    weight: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    m, k, p = inputs.shape
+    flat = inputs.reshape(m * k, p)
+    before = jnp.matmul(flat, unit, precision=PRECISE).reshape(m, k)
+    after = activation.apply(before)
+    error = weight * (after @ a - answers)
+    through = error[:, None] * a[None, :] * backward(activation, estimator, before)
+    return jnp.matmul(through.reshape(m * k), flat, precision=PRECISE), error @ after
+
+
+def _at_many(
+    activation: Activation,
+    estimator: str | None,
+    unit: jax.Array,
+    a: jax.Array,
+    inputs: jax.Array,
+    answers: jax.Array,
+    weight: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """The same for students in the last axis: `unit` (p, L) and `a` (k, L)."""
+    m, k, p = inputs.shape
+    rows = jnp.swapaxes(inputs, 0, 1).reshape(k * m, p)
+    before = jnp.matmul(rows, unit, precision=PRECISE).reshape(k, m, -1)
+
+    def over_patches(j: jax.Array, said: jax.Array) -> jax.Array:
+        x = lax.dynamic_index_in_dim(before, j, axis=0, keepdims=False)
+        output = lax.dynamic_index_in_dim(a, j, axis=0, keepdims=True)
+        return said + activation.apply(x) * output
+
+    said = lax.fori_loop(0, k, over_patches, jnp.zeros_like(before[0]))
+    error = weight[:, None] * (said - answers[:, None])
+    through = error[None] * a[:, None, :] * backward(activation, estimator, before)
+
+    def over_inputs(i: jax.Array, slope: jax.Array) -> jax.Array:
+        x = lax.dynamic_index_in_dim(before, i, axis=1, keepdims=False)
+        off = lax.dynamic_index_in_dim(error, i, axis=0, keepdims=True)
+        return slope + off * activation.apply(x)
+
+    slope = lax.fori_loop(0, m, over_inputs, jnp.zeros_like(a))
+    back = jnp.matmul(rows.T, through.reshape(k * m, -1), precision=PRECISE)
+    return back, slope
+
+
+@cache
+def _products(activation: Activation, estimator: str | None) -> Callable[..., Any]:
+    """`_at_one` with its rule for many students of one sample."""
+
+    def plain(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _at_one(activation, estimator, *arrays)
+
+    def rule(size: int, batched: Sequence[bool], *arrays: jax.Array) -> tuple[Any, Any]:
+        if tuple(batched) == (True, True, False, False, False):
+            unit, a, *sample = arrays
+            both = _at_many(activation, estimator, unit.T, a.T, *sample)
+            return tuple(x.T for x in both), (True, True)
+        axes = tuple(0 if moved else None for moved in batched)
+        return jax.vmap(plain, in_axes=axes, axis_size=size)(*arrays), (True, True)
+
+    function: Callable[..., Any] = custom_vmap(plain)
+    function.def_vmap(rule)  # type: ignore[attr-defined]
+    return function
