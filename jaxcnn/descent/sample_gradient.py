@@ -117,8 +117,8 @@ def _at_many(
     before = jnp.matmul(rows, unit, precision=PRECISE).reshape(k, m, -1)
 
     def over_patches(j: jax.Array, said: jax.Array) -> jax.Array:
-        x = lax.dynamic_index_in_dim(before, j, axis=0, keepdims=False)
-        output = lax.dynamic_index_in_dim(a, j, axis=0, keepdims=True)
+        x: jax.Array = lax.dynamic_index_in_dim(before, j, axis=0, keepdims=False)
+        output: jax.Array = lax.dynamic_index_in_dim(a, j, axis=0, keepdims=True)
         return said + activation.apply(x) * output
 
     said = lax.fori_loop(0, k, over_patches, jnp.zeros_like(before[0]))
@@ -126,8 +126,8 @@ def _at_many(
     through = error[None] * a[:, None, :] * backward(activation, estimator, before)
 
     def over_inputs(i: jax.Array, slope: jax.Array) -> jax.Array:
-        x = lax.dynamic_index_in_dim(before, i, axis=1, keepdims=False)
-        off = lax.dynamic_index_in_dim(error, i, axis=0, keepdims=True)
+        x: jax.Array = lax.dynamic_index_in_dim(before, i, axis=1, keepdims=False)
+        off: jax.Array = lax.dynamic_index_in_dim(error, i, axis=0, keepdims=True)
         return slope + off * activation.apply(x)
 
     slope = lax.fori_loop(0, m, over_inputs, jnp.zeros_like(a))
