@@ -27,6 +27,11 @@ PARTS = {
     "exact": "benchmarks.exact",
     "samples": "benchmarks.samples",
     "studies": "benchmarks.studies",
+    "lanes": "benchmarks.lanes",
+    "growth": "benchmarks.growth",
+    "limits": "benchmarks.limits",
+    "startup": "benchmarks.startup",
+    "targets": "benchmarks.targets",
 }
 
 

@@ -1,0 +1,57 @@
+"""Every target against what the other parts found, met or missed; it measures nothing itself.
+
+    python -m benchmarks targets
+
+Reads the JSON file, so a target whose part was not run says so.
+"""
+
+from __future__ import annotations
+
+
+def number(row, key) -> float:
+    """A column of a row as a number."""
+    return float(str(row[key]).rstrip("%x"))
+
+
+def lines(out):
+    """(target, wanted, found or None, met)."""
+    grid = {r[""]: r for r in out.rows("peers", "peers: P(global)")}
+    for form, least in (("10 000 steps", 1000), ("settled", 50)):
+        for name in ("NumPy, by hand", "PyTorch autograd", "JAX vmap(grad)"):
+            row = grid.get(f"{name}, {form}")
+            found = None if row is None else number(row, "x jaxcnn")
+            yield f"Table 1 grid against {name}, {form}", f">= {least} x", found, least, True
+    for row in out.rows("full"):
+        least = 5 if row["k,p"] in ("25,6", "25,20", "100,20") else 1
+        name = f"full state against vmap(grad) at ({row['k,p']})"
+        yield name, f">= {least} x", number(row, "ratio"), least, True
+    for row in out.rows("reduced", "reduced: restart-steps"):
+        if "long runs" in row[""] and "paid" in row[""]:
+            yield "reduced engine against the C kernel", ">= 0.35", number(row, "of C"), 0.35, True
+    flat = [r for r in out.rows("growth", "growth: microseconds") if r["restarts"] == "1e+07"]
+    change = abs(number(flat[0], "x first") - 1) if flat else None
+    yield "cost per restart, 10^5 to 10^7: change", "<= 0.10", change, 0.10, False
+    both = [r for r in out.rows("startup") if r.get("import") == "jaxcnn and jax"]
+    yield (
+        "import jaxcnn over import jax, s",
+        "<= 0.15",
+        both[0]["less jax"] if both else None,
+        0.15,
+        False,
+    )
+    whole = out.rows("lanes", "lanes: Table 1, 1 000 000 restarts a cell, in one")
+    found = number(whole[0], "utilisation") if whole else None
+    yield "utilisation over Table 1, 10^6 a cell", ">= 0.9", found, 0.9, True
+
+
+def main(out):
+    rows = []
+    for name, wanted, found, bound, more in lines(out):
+        if found is None:
+            rows.append((name, wanted, "-", "not run"))
+        else:
+            met = found >= bound if more else found <= bound
+            rows.append((name, wanted, found, "met" if met else "MISSED"))
+    out.table(
+        "targets: on this machine, each ratio from one run", ("", "wanted", "found", ""), rows
+    )

@@ -1,0 +1,68 @@
+"""Speed that CI can hold: operations, bytes, lane-steps and compilations, never a time.
+
+Each bound is what was measured (benchmarks/README.md), and a few per cent: a change that
+needs more has to say so here. Fewer are welcome, and tighten the bound.
+"""
+
+import jax
+import pytest
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.engine.lanes import launch
+from jaxcnn.engine.run import Job, run
+from jaxcnn.study.build import build
+
+LANES = 1024
+
+
+def cost(cell, engine, function):
+    """What the compiler counts for one lane of one call: flops, library calls, bytes between kernels."""
+    built = build(cell, engine=engine)
+    with jax.enable_x64(built.x64):
+        dynamics = built.family(built.params)
+        keys = jax.random.split(jax.random.key(0), LANES)
+        state = jax.eval_shape(jax.vmap(dynamics.start, out_axes=-1), keys)
+        many = jax.jit(jax.vmap(getattr(dynamics, function), in_axes=-1, out_axes=-1))
+        found = many.lower(state).compile().cost_analysis()
+    names = ("flops", "transcendentals", "bytes accessed")
+    return tuple(found.get(name, 0.0) / LANES for name in names)
+
+
+@pytest.mark.parametrize(("function", "flops", "moved"), [("step", 123, 72), ("verdict", 80, 22)])
+def test_the_reduced_engine_does_no_more_than_it_did(function, flops, moved):
+    """Four scalars in and out are 32 bytes; sines are polynomials, not calls of a library."""
+    found = cost(Cell(k=25, ratio=4.0, step_size=0.05), "reduced", function)
+    assert found[0] <= flops
+    assert found[1] == 0
+    assert found[2] <= moved
+
+
+@pytest.mark.parametrize(("function", "passes"), [("step", 6.2), ("verdict", 3.3)])
+def test_the_full_engine_moves_its_state_no_more_often_than_it_did(function, passes):
+    """In reads and writes of the state, 8 bytes for each of p + k numbers; 1 is the floor."""
+    cell = Cell(k=25, p=6, ratio=4.0, step_size=0.05)
+    assert cost(cell, "full", function)[2] / (8 * (cell.k + cell.p)) <= passes
+
+
+def test_a_grid_compiles_once_and_wastes_no_more_lane_steps_than_it_did():
+    """Useful steps are the problem's own: two per cent for another processor's rounding."""
+    cells = [
+        Cell(k=k, ratio=ratio, step_size=step_size, p=p)
+        for k, ratio, step_size, p in ((25, 4.0, 0.05, 6), (36, 1.0, 0.02, 6), (30, 9.0, 0.04, 8))
+    ]
+    before = launch._cache_size()
+    built = [build(cell, engine="reduced") for cell in cells]
+    jobs = [Job(b.params, 0, 20_000, c.max_steps) for b, c in zip(built, cells, strict=True)]
+    _, account = run(built[0].family, jobs, seed=0, settings=built[0].settings, streams=1)
+    assert launch._cache_size() - before <= 1
+    assert account.useful_steps == pytest.approx(5.18e6, rel=0.02)
+    assert account.lane_steps <= 9.0e6
+
+
+def test_many_restarts_keep_the_lanes_busy():
+    """The tail is paid once a launch, so utilisation rises with the restarts."""
+    cell = Cell(k=25, ratio=4.0, step_size=0.05, teacher_norm=0.55)
+    built = build(cell, engine="reduced")
+    job = Job(built.params, 0, 2**17, cell.max_steps)
+    _, account = run(built.family, [job], seed=0, settings=built.settings, streams=1)
+    assert account.utilisation >= 0.82
