@@ -105,7 +105,7 @@ def _summary(opened: RunTable) -> str:
     rows, study = opened.table, opened.run.study
     varying = ", ".join(f"{key} ({rows[key].nunique()})" for key in opened.keys) or "nothing"
     facts = {
-        "cells": f"{len(rows)}, of which {opened.complete} complete",
+        "cells": f"{len(rows):,}, of which {opened.complete:,} complete",
         "restarts": f"{int(rows['restarts'].sum()):,}",
         "varying": varying,
         "intervals": f"{100 * study.confidence:g} %",
@@ -164,7 +164,7 @@ def _figures(opened: RunTable) -> str:
             made.append((text + there, lambda ax: heat_map(face, x, other, ax)))
     made.append(("Restarts needed, cells marked at 0.99", lambda ax: restarts_figure(rows, ax)))
     made.append(("Half width of the intervals", lambda ax: width_figure(rows, ax)))
-    by_outcome = _steps(opened)
+    by_outcome = opened.steps(range(len(opened.table))) if len(opened.table) <= _STEP_CELLS else {}
     if by_outcome:
         made.append(
             ("Steps to the proof of the outcome", lambda ax: steps_histogram(by_outcome, ax))
@@ -189,20 +189,6 @@ def _slice(rows: pd.DataFrame, others: list[str]) -> tuple[pd.DataFrame, str]:
     return rows, f", at {', '.join(words)}" if words else ""
 
 
-def _steps(opened: RunTable) -> dict[str, list[int]]:
-    """Restarts by powers of two of their steps, summed over cells; empty for huge studies."""
-    if len(opened.table) > _STEP_CELLS:
-        return {}
-    total: dict[str, list[int]] = {}
-    for cell in range(len(opened.table)):
-        for outcome, steps in opened.run.prefix(cell).steps.by_outcome.items():
-            mine = total.setdefault(outcome.name.lower(), [])
-            mine.extend([0] * (len(steps.log2) - len(mine)))
-            for place, count in enumerate(steps.log2):
-                mine[place] += count
-    return total
-
-
 def _inline(caption: str, draw: Callable[[Axes], Any]) -> str:
     figure = Figure(figsize=(3.8, 2.9), layout="constrained")
     draw(figure.subplots())
@@ -223,8 +209,9 @@ def _cells(opened: RunTable) -> str:
     at = columns.index("p_global")
     columns[at:at] = outcomes
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(text)}</button></th>'
-        for text in (_NUMBERS.get(name, plain(name)) for name in columns)
+        f"<th scope=col{_kind(rows, name)}>"
+        f"<span role=button tabindex=0>{escape(_NUMBERS.get(name, plain(name)))}</span></th>"
+        for name in columns
     )
     body = []
     for record in rows[columns].to_dict("records"):
@@ -239,6 +226,10 @@ def _cells(opened: RunTable) -> str:
     )
 
 
+def _kind(rows: pd.DataFrame, name: str) -> str:
+    return "" if pd.api.types.is_numeric_dtype(rows[name]) else " class=word"
+
+
 def _entry(name: str, value: Any, digits: int) -> str:
     if isinstance(value, str) or value is None:
         return f"<td class=word>{escape(str(value or ''))}</td>"
@@ -251,21 +242,34 @@ def _entry(name: str, value: Any, digits: int) -> str:
         text = f"{number:.8f}"
     elif name == "complete":
         text = f"{number:.0%}"
+    elif name == "mean_steps":
+        text = f"{number:.1f}"
     else:
         text = f"{number:.6g}" if number != int(number) else f"{int(number)}"
-    return f"<td data-v={number!r}>{text}</td>"
+    # What the text rounds away is there for sorting; most of a large page would be repetition.
+    hidden = "" if text == f"{number:.9g}" else f" data-v={number:.9g}"
+    return f"<td{hidden}>{text}</td>"
 
 
 def _study_text(opened: RunTable) -> str:
-    return json.dumps(_without_long_lists(opened.run.study.words()), indent=2, ensure_ascii=False)
+    """The study as understood, a section and a key a line as in a study file."""
+    words = opened.run.study.words()
+    plain_words = {
+        name: value
+        for name, value in words.items()
+        if value is not None and not isinstance(value, dict)
+    }
+    sections = {name: value for name, value in words.items() if isinstance(value, dict) and value}
+    return "\n\n".join(
+        "\n".join([f"[{name}]", *(f"{key} = {_value(v)}" for key, v in section.items())])
+        for name, section in ({"study": plain_words} | sections).items()
+    )
 
 
-def _without_long_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_long_lists(item) for key, item in value.items()}
+def _value(value: Any) -> str:
     if isinstance(value, list) and len(value) > 40:
-        return [*value[:20], f"... {len(value) - 40} more ...", *value[-20:]]
-    return value
+        value = [*value[:20], f"... {len(value) - 40} more ...", *value[-20:]]
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _provenance(opened: RunTable) -> str:
@@ -278,12 +282,16 @@ def _provenance(opened: RunTable) -> str:
     if not seen:
         return "<p>No units yet.</p>"
     names = list(next(iter(seen.values()))[0])
-    head = "".join(f"<th>{escape(plain(name))}</th>" for name in (*names, "restarts computed"))
+    titles = (*names, "restarts computed")
+    head = "".join(f"<th class=word>{escape(plain(name))}</th>" for name in titles)
     body = "".join(
         "<tr>"
         + "".join(f"<td class=word>{escape(str(words[name]))}</td>" for name in names)
-        + f"<td>{restarts:,}</td></tr>"
+        + f"<td class=word>{restarts:,}</td></tr>"
         for words, restarts in seen.values()
     )
-    note = f"<p>Report by jaxcnn {escape(__version__)}. {escape(str(opened.run.flips()))}</p>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+    flips = opened.run.flips()
+    note = f"Report by jaxcnn {__version__}. {flips if flips.overlapping else ''}"
+    note = f"<p>{escape(note)}</p>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide">{table}</div>{note}'
