@@ -152,6 +152,8 @@ class Landscape:
         head = f"Landscape of {problem} (critical ratio {self.critical_ratio:.6g})"
         return "\n".join((head, *(f"  {point}" for point in self.points)))
 
+    __repr__ = __str__
+
 
 _COLUMNS = ("kind", "angle", "loss", "alignment", "output_sum", "attracts")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -86,6 +86,25 @@ class Table1:
                 cell["exact"] = row["exact"]
             cells.append(cell | {"counts": {name: row[name] for name in names}})
         return {"cells": cells}
+
+    def with_exact(self, progress: Progress | None = None) -> Table1:
+        """The table with the exact probabilities, where there are any, and why there is none.
+
+        Args:
+            progress: called with (finished, all) cells.
+        """
+        found = []
+        for done, cell in enumerate(_cells(self.teacher_norm, self.step_size), start=1):
+            found.append(_exact(cell))
+            if progress is not None:
+                progress(done, len(self.cells))
+        values, reasons = zip(*found, strict=True)
+        off = [
+            off_in_errors(paper, x) for paper, x in zip(self.cells["paper"], values, strict=True)
+        ]
+        return replace(
+            self, cells=self.cells.assign(exact=values, paper_off=off, not_exact=reasons)
+        )
 
     def off(self) -> pd.DataFrame:
         """The rows where the printed value is off the exact one by more than its own error."""
@@ -178,17 +197,12 @@ def table1(
     """
     whole("restarts", restarts, 1)
     confidence_level(confidence)
-    cells = [
-        Cell(k=k, ratio=ratio, p=6, teacher_norm=teacher_norm, step_size=step_size)
-        for k in PRINTED
-        for ratio in RATIOS
-    ]
+    cells = _cells(teacher_norm, step_size)
     tallies, account, used = _runs(cells, restarts, seed, engine, progress)
     rows = []
     for cell, counts in zip(cells, tallies, strict=True):
         paper = PRINTED[cell.k][RATIOS.index(int(cell.ratio))]
         interval = proportion_bounds(counts, confidence)
-        value, why = _exact(cell) if exact else (math.nan, "")
         rows.append(
             {
                 "k": cell.k,
@@ -196,15 +210,15 @@ def table1(
                 "p_global": counts.global_ / restarts,
                 "low": interval.low,
                 "high": interval.high,
-                "exact": value,
+                "exact": math.nan,
                 "paper": paper,
                 "difference": difference_in_errors(counts.global_, restarts, paper),
-                "paper_off": off_in_errors(paper, value),
+                "paper_off": math.nan,
                 **counts.as_dict(),
-                "not_exact": why,
+                "not_exact": "",
             }
         )
-    return Table1(
+    made = Table1(
         cells=pd.DataFrame(rows),
         restarts=restarts,
         teacher_norm=teacher_norm,
@@ -215,6 +229,15 @@ def table1(
         seconds=account.seconds,
         utilisation=account.utilisation,
     )
+    return made.with_exact() if exact else made
+
+
+def _cells(teacher_norm: float, step_size: float) -> list[Cell]:
+    return [
+        Cell(k=k, ratio=ratio, p=6, teacher_norm=teacher_norm, step_size=step_size)
+        for k in PRINTED
+        for ratio in RATIOS
+    ]
 
 
 def _runs(

@@ -24,6 +24,7 @@ from jaxcnn.view.options import (
     Confidence,
     Engine,
     Json,
+    NoConfidence,
     Out,
     Restarts,
     Seed,
@@ -205,6 +206,7 @@ def trajectory(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.csv|.png", help="file to write")
     ] = None,
+    confidence: NoConfidence = 0.95,
 ) -> None:
     """One run step by step: loss, angle, a, and the two phases in it."""
     _do(
@@ -237,6 +239,7 @@ def basin(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="figure to write (.png, .pdf, .svg)")
     ] = Path("basin.png"),
+    confidence: NoConfidence = 0.95,
 ) -> None:
     """Map of the basins in (angle, a'a*), with separatrix, edge state and sample runs."""
     _do("basin", cell, seed=seed, runs=runs, out=out)
@@ -324,8 +327,9 @@ def plot(
         str,
         typer.Option(
             metavar="WORD",
-            help="lines or heat (success probability), restarts (needed), width (of intervals)",
-            autocompletion=lambda: ["lines", "heat", "restarts", "width"],
+            help="lines or heat (success probability), restarts (needed), width (of intervals), "
+            "steps (to the outcome)",
+            autocompletion=lambda: ["lines", "heat", "restarts", "width", "steps"],
         ),
     ] = "lines",
     at: Annotated[

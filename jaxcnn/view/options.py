@@ -103,6 +103,10 @@ Seed = Annotated[
 Confidence = Annotated[
     float, typer.Option(parser=real_number, metavar="FLOAT", help="level of the intervals")
 ]
+_ANYWHERE = "accepted wherever a cell is described, without effect here"
+NoConfidence = Annotated[
+    float, typer.Option("--confidence", parser=real_number, hidden=True, help=_ANYWHERE)
+]
 Engine = Annotated[
     str,
     typer.Option(

@@ -52,6 +52,17 @@ class RunTable:
         sigma = activation(name) if slope is None else activation(name, float(slope))
         return {"k": None if k is None else float(k), "activation": sigma}
 
+    def steps(self, cells: Iterable[int]) -> dict[str, list[int]]:
+        """Restarts by outcome and by powers of two of their steps, summed over cells."""
+        total: dict[str, list[int]] = {}
+        for cell in cells:
+            for outcome, steps in self.run.prefix(cell).steps.by_outcome.items():
+                mine = total.setdefault(outcome.name.lower(), [])
+                mine.extend([0] * (len(steps.log2) - len(mine)))
+                for place, count in enumerate(steps.log2):
+                    mine[place] += count
+        return total
+
     @property
     def complete(self) -> int:
         """How many cells need nothing more."""

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import typer
 
 from jaxcnn import __version__
 from jaxcnn.base.cell import cell_options
@@ -184,6 +185,7 @@ def test_studies_from_file_to_report(jaxcnn, tmp_path):
     status, out, _ = jaxcnn("compare", two, "--along", "ratio", "--json")
     assert len(json.loads(out)["differences"]) == 1
     assert jaxcnn("plot", two, "--x", "ratio", "--out", tmp_path / "p.svg")[0] == 0
+    assert jaxcnn("plot", two, "--kind", "steps", "--out", tmp_path / "p.png")[0] == 0
     assert jaxcnn("report", two, "--out", tmp_path / "r.html", "--no-exact")[0] == 0
 
 
@@ -264,3 +266,11 @@ def test_interrupt_ends_with_130_and_one_line():
 def test_module_is_the_command():
     done = process("--version")
     assert (done.returncode, done.stdout) == (0, f"jaxcnn {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["estimate", "exact", "trajectory", "basin"])
+def test_the_options_of_a_cell_are_the_same_everywhere(command):
+    done = typer.main.get_command(cli.app).commands[command]
+    taken = {option for parameter in done.params for option in parameter.opts}
+    words = "k ratio p teacher-norm step-size init init-scale filter-init seed max-steps confidence"
+    assert {f"--{word}" for word in words.split()} <= taken

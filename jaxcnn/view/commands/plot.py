@@ -10,12 +10,13 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.view.figures.canvas import COLUMN, save, writable
 from jaxcnn.view.figures.precision import width_figure
 from jaxcnn.view.figures.restarts import restarts_figure
+from jaxcnn.view.figures.steps import steps_histogram
 from jaxcnn.view.figures.success import heat_map, lines
 from jaxcnn.view.progress import watched
 from jaxcnn.view.runs import open_run, select
 from jaxcnn.view.terminal import print_text
 
-_KINDS = ("lines", "heat", "restarts", "width")
+_KINDS = ("lines", "heat", "restarts", "width", "steps")
 
 
 def run(
@@ -41,6 +42,8 @@ def run(
         restarts_figure(rows, ax)
     elif kind == "width":
         width_figure(rows, ax)
+    elif kind == "steps":
+        steps_histogram(opened.steps(rows.index), ax)
     else:
         named = {text.partition("=")[0].strip().replace("-", "_") for text in at}
         free = [key for key in opened.keys if key not in named]

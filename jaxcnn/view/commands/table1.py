@@ -15,11 +15,14 @@ from jaxcnn.view.progress import watched
 from jaxcnn.view.terminal import print_json, print_table, print_text
 
 
-def run(*, out: Path | None, json: bool, **options: Any) -> None:
+def run(*, exact: bool, out: Path | None, json: bool, **options: Any) -> None:
     """Compute, print, and write to a directory if one is given."""
     folder = None if out is None else _directory(out)
     with watched("table 1") as watcher:
-        result = table1(progress=watcher, **options)
+        result = table1(exact=False, progress=watcher, **options)
+    if exact:
+        with watched("exact values") as watcher:
+            result = result.with_exact(watcher)
     if json:
         print_json(result.as_dict())
     else:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxcnn.base.interval import clopper_pearson_many
 from jaxcnn.view.figures.canvas import BLUE, GREY, RED, axes, tidy
+
+_DECADES = 80.0
+"""An axis that spans less has too few powers of ten to be read by."""
 
 
 def width_figure(table: pd.DataFrame, ax: Axes | None = None, *, x: str = "restarts") -> Axes:
@@ -31,8 +34,16 @@ def width_figure(table: pd.DataFrame, ax: Axes | None = None, *, x: str = "resta
         ax.plot(n, 0.5 * (high - low), color=GREY, lw=1.1, label="P = 1/2")
         low, high = clopper_pearson_many(n, n)
         ax.plot(n, 0.5 * (high - low), color=RED, lw=1.1, ls="--", label="no failure")
-    for axis in (ax.xaxis, ax.yaxis):
+    elif len(shown):
+        most = shown.loc[shown[x].idxmax()]
+        cost = np.geomspace(float(shown[x].min()), float(shown[x].max()), 2)
+        guide = 0.5 * (most["high"] - most["low"]) * np.sqrt(cost[-1] / cost)
+        ax.plot(cost, guide, color=GREY, lw=1.1, label=f"like 1/√{x}")
+    for axis, (low_end, high_end) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
         axis.set_minor_formatter(NullFormatter())
+        if high_end < _DECADES * low_end:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set_xlabel(x)
     ax.set_ylabel("half width of the interval")
     ax.legend(fontsize=7, frameon=False)

@@ -101,6 +101,7 @@ def lines(
         ax.legend(
             fontsize=7, title=title, title_fontsize=7, frameon=False, loc="lower left",
             bbox_to_anchor=(0.0, 1.0), ncols=3, columnspacing=1.0, handlelength=1.6,
+            alignment="left",
         )  # fmt: skip
     tidy(ax)
     return ax

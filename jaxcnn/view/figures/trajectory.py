@@ -59,8 +59,10 @@ def two_phase(
         lower.set_ylim(bottom=_FLOOR)
     else:
         lower.axhline(0.0, color=GREY, lw=0.6)
+        bottom, top = lower.get_ylim()
+        lower.set_ylim(bottom, top + 0.25 * (top - bottom))  # room for the legend
     lower.set_xlabel("step")
-    lower.legend(fontsize=7, frameon=False)
+    lower.legend(fontsize=7, frameon=False, ncols=1 if arrives else 3, loc="upper right")
     tidy(lower)
     return ax
 
