@@ -6,8 +6,10 @@ and the kernel symbols of descent/kernel.py,
     v⁺ = v + c_v s h(φ)/r (w* − cos φ v/r)
     a⁺ = (1 − c(g(0)−m)) a + c (g(φ)−m) a* − c m (u − U) 1,     c = η/2π.
 
-The state is one vector z = (v; a): a step is a scale of each half plus a term of rank three
-(w*, a*, 1), after four inner products, which is the fewest passes over memory.
+A step is a scale of v and of a plus a term along w*, a* and 1, after four inner products. The
+state carries the four factors of its next step (`Move`), so that the compiler takes the
+products in one pass over memory and the update in another, instead of computing angle and
+norm anew for every coordinate.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import PI, RELU, DescentKernel, arctan
 from jaxcnn.descent.start import FullLaw, FullStart
 from jaxcnn.engine.dynamics import Dynamics
+from jaxcnn.model.angle import Angle, from_cos_sin
 from jaxcnn.model.population import Student, Target
 
 ESCAPE = 1e6
@@ -36,89 +39,116 @@ class FullParams(NamedTuple):
     start: FullStart
 
 
+class Move(NamedTuple):
+    """What the next step does, scalars: v⁺ = (1 − shrink) v + push w*,
+    a⁺ = (1 − c(g(0)−m)) a + gain a* − excess 1.
+    """
+
+    push: jax.Array
+    shrink: jax.Array
+    gain: jax.Array
+    excess: jax.Array
+
+
 class FullState(NamedTuple):
-    """One run: z = (v; a), shape (p + k,)."""
+    """One run: v (p,), a (k,), and the factors of its next step."""
 
-    z: jax.Array
-
-
-def arctan2_positive(y: jax.Array, x: jax.Array) -> jax.Array:
-    """Angle in [0, π] of (x, y) with y ≥ 0; vectorises in float32 like `arctan`."""
-    if y.dtype != jnp.float32:
-        return jnp.arctan2(y, x)
-    steep = y > jnp.abs(x)
-    flat = arctan(jnp.where(steep, x, y) / jnp.where(steep, y, jnp.where(x == 0, 1.0, x)))
-    return jnp.where(steep, PI / 2 - flat, jnp.where(x < 0, PI + flat, flat))
+    v: jax.Array
+    a: jax.Array
+    move: Move
 
 
-def scalars(state: FullState, target: Target) -> Scalars:
-    """φ, s, M and r² of a full state: what the reduced run carries."""
-    v, a = _split(state, target)
-    along = _inner(target.w_star, v)
-    across = v - along * target.w_star
-    square = _inner(across, across)
-    total = jnp.vdot(target.ones, target.a_star)
-    return Scalars(
-        angle=arctan2_positive(jnp.sqrt(square), along),
-        s=_inner(target.a_star, a),
-        m=total * (total - _inner(target.ones, a)),
-        r2=square + along * along,
+def angle_of(sin: jax.Array, cos: jax.Array) -> Angle:
+    """The angle in [0, π] with this non-negative sine and this cosine, both parts of a unit vector.
+
+    Like `arctan` it vectorises in float32 where the library's arctan2 does not.
+    """
+    if sin.dtype != jnp.float32:
+        return from_cos_sin(cos, sin)
+    flat = jnp.abs(cos)
+    acute = arctan(jnp.minimum(sin, flat) / jnp.maximum(sin, flat))
+    acute = jnp.where(sin > flat, PI / 2 - acute, acute)
+    obtuse = cos < 0
+    return Angle(
+        cos, sin, jnp.where(obtuse, PI - acute, acute), jnp.where(obtuse, acute, PI - acute)
     )
+
+
+def scalars(state: FullState | Student, target: Target) -> Scalars:
+    """φ, s, M and r² of a state: what the reduced run carries."""
+    v, a = state.v, state.a
+    along = target.w_star @ v
+    across = v - _row(along, v) * _column(target.w_star, v)
+    square, total = _total(across * across), jnp.sum(target.a_star)
+    r2 = square + along * along
+    norm = jnp.sqrt(r2)
+    return Scalars(
+        angle=angle_of(jnp.sqrt(square) / norm, along / norm).angle,
+        s=target.a_star @ a,
+        m=total * (total - target.ones @ a),
+        r2=r2,
+    )
+
+
+def standing(kernel: DescentKernel, params: FullParams, student: Student) -> FullState:
+    """The state of a run that stands at (v, a).
+
+    Here sin²φ is 1 − cos²φ, one pass over v less than in `scalars`. What cancels near φ = 0 is
+    of no consequence: g and h, unlike the angle itself, hardly depend on φ there, and nothing
+    else of the step sees sin φ.
+    """
+    target, rates, (v, a) = params.target, params.rates, student
+    along, r2 = target.w_star @ v, _total(v * v)
+    scale = 1 / jnp.sqrt(r2)
+    cos = along * scale
+    sin = jnp.sqrt(jnp.maximum(r2 - along * along, 0)) * scale
+    g, h = kernel.pair(angle_of(sin, cos))
+    push = rates.c_filter * (target.a_star @ a) * h * scale
+    move = Move(
+        push=push,
+        shrink=push * cos * scale,
+        gain=rates.c * (g - kernel.mean),
+        excess=rates.c * kernel.mean * (target.ones @ a - jnp.sum(target.a_star)),
+    )
+    return FullState(v, a, move)
 
 
 def step(kernel: DescentKernel, params: FullParams, state: FullState) -> FullState:
     """One simultaneous step on (v, a)."""
-    target, rates = params.target, params.rates
-    v, a = _split(state, target)
-    at = scalars(state, target)
-    values = kernel.values(at.angle)
-    norm = jnp.sqrt(at.r2)
-    push = rates.c_filter * at.s * values.h / norm
-    shrink = push * _inner(target.w_star, v) / at.r2
-    total = jnp.vdot(target.ones, target.a_star)
-    excess = _inner(target.ones, a) - total
-    gap = kernel.top - kernel.mean
-    new_v = v - shrink * v + push * target.w_star
-    new_a = (
-        a
-        - rates.c * gap * a
-        + (rates.c * (values.g - kernel.mean)) * target.a_star
-        - (rates.c * kernel.mean * excess) * target.ones
-    )
-    return FullState(jnp.concatenate([new_v, new_a]))
+    target, (v, a, move) = params.target, state
+    push, shrink, gain, excess = (_row(factor, v) for factor in move)
+    decay = params.rates.c * (kernel.top - kernel.mean)
+    new_v = v - shrink * v + push * _column(target.w_star, v)
+    new_a = a - decay * a + gain * _column(target.a_star, a) - excess * _column(target.ones, a)
+    return standing(kernel, params, Student(new_v, new_a))
 
 
 def verdict(kernel: DescentKernel, params: FullParams, state: FullState) -> jax.Array:
     """The certificate at the run's four scalars; divergence of u where b > 2."""
     code = certificate(kernel, params.rates, scalars(state, params.target))
-    _, a = _split(state, params.target)
-    u = _inner(params.target.ones, a)
+    u = params.target.ones @ state.a
     far = jnp.abs(u) > ESCAPE * jnp.sqrt(params.start.patches * params.rates.power)
     return jnp.where(far & (params.rates.b > 2), jnp.int32(Outcome.DIVERGED), code)
 
 
-def student(state: FullState, target: Target) -> Student:
-    """The state as (v, a)."""
-    return Student(*_split(state, target))
+def _total(terms: jax.Array) -> jax.Array:
+    """Σ over the first axis, as a product of a vector and a matrix.
 
-
-def _inner(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Inner product by halving, whose order of additions is written out.
-
-    The compiler's own sum runs in another order at another number of lanes, and an outcome
-    beside the separatrix would then depend on which other restarts were still running.
+    That adds in one order whatever the number of lanes. The compiler's own sum, and its product
+    of two matrices, do not, and an outcome beside the separatrix would then depend on which
+    other restarts were still running.
     """
-    terms = x * y
-    while terms.shape[0] > 1:
-        half = terms.shape[0] // 2
-        sums = terms[:half] + terms[half : 2 * half]
-        terms = jnp.concatenate([sums, terms[2 * half :]]) if terms.shape[0] % 2 else sums
-    return terms[0]
+    return jnp.ones(terms.shape[0], terms.dtype) @ terms
 
 
-def _split(state: FullState, target: Target) -> tuple[jax.Array, jax.Array]:
-    p = target.w_star.shape[0]
-    return state.z[:p], state.z[p:]
+def _column(x: jax.Array, like: jax.Array) -> jax.Array:
+    """A vector of the teacher, to meet one run's vector (n,) or many runs' (n, lanes)."""
+    return x if like.ndim == 1 else x[:, None]
+
+
+def _row(x: jax.Array, like: jax.Array) -> jax.Array:
+    """A scalar of one run or of many (lanes,), to meet their vectors."""
+    return x if like.ndim == 1 else x[None, :]
 
 
 class FullDescent(NamedTuple):
@@ -131,11 +161,11 @@ class FullDescent(NamedTuple):
         """`Dynamics` for one cell."""
 
         def start(key: jax.Array) -> FullState:
-            drawn = self.law.draw(key, params.start, params.target)
-            return FullState(jnp.concatenate([drawn.v, drawn.a]))
+            return standing(self.kernel, params, self.law.draw(key, params.start, params.target))
 
         return Dynamics(
             start=start,
             step=lambda state: step(self.kernel, params, state),
             verdict=lambda state: verdict(self.kernel, params, state),
+            lanes_last=True,
         )

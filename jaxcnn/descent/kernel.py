@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.model.angle import from_angle
+from jaxcnn.model.angle import Angle, from_angle
 from jaxcnn.model.dual import Activation
 
 PI = math.pi
@@ -62,6 +62,7 @@ class DescentKernel(NamedTuple):
     Attributes:
         name: the activation's name.
         values: φ → `KernelValues`, any float dtype.
+        pair: `Angle` → (g, h), where sine and cosine are known already.
         mean: m = 2πμ².
         top: g(0).
         bottom: g(π).
@@ -73,6 +74,7 @@ class DescentKernel(NamedTuple):
 
     name: str
     values: Callable[[jax.Array], KernelValues]
+    pair: Callable[[Angle], tuple[jax.Array, jax.Array]]
     mean: float
     top: float
     bottom: float
@@ -152,9 +154,14 @@ def _relu_values(angle: jax.Array) -> KernelValues:
     return KernelValues(rest * cos + sin, rest, sin)
 
 
+def _relu_pair(at: Angle) -> tuple[jax.Array, jax.Array]:
+    return at.supplement * at.cos + at.sin, at.supplement
+
+
 RELU = DescentKernel(
     name="relu",
     values=_relu_values,
+    pair=_relu_pair,
     mean=1.0,
     top=PI,
     bottom=0.0,
@@ -175,12 +182,12 @@ def kernel_of(activation: Activation) -> DescentKernel:
     if activation.name == "relu":
         return RELU
 
+    def pair(phi: Angle) -> tuple[jax.Array, jax.Array]:
+        return 2 * PI * activation.kernel(phi), 2 * PI * activation.derivative(phi)
+
     def values(angle: jax.Array) -> KernelValues:
         phi = from_angle(angle)
-        scale = 2 * PI
-        return KernelValues(
-            scale * activation.kernel(phi), scale * activation.derivative(phi), phi.sin
-        )
+        return KernelValues(*pair(phi), phi.sin)
 
     grid = 2 * PI * activation.at(np.linspace(0.0, PI, 4097)).derivative
     ends = 2 * PI * activation.at([0.0, PI]).kernel
@@ -194,6 +201,7 @@ def kernel_of(activation: Activation) -> DescentKernel:
     return DescentKernel(
         name=activation.name,
         values=values,
+        pair=pair,
         mean=0.0 if activation.odd else 2 * PI * activation.mean**2,
         top=float(ends[0]),
         bottom=float(ends[1]),

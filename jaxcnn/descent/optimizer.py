@@ -20,7 +20,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent import arrival
 from jaxcnn.descent.arrival import Goal, Track
 from jaxcnn.descent.certificate import Rates, certificate
-from jaxcnn.descent.full import FullState, scalars
+from jaxcnn.descent.full import scalars
 from jaxcnn.descent.kernel import DescentKernel
 from jaxcnn.descent.start import FullLaw, FullStart
 from jaxcnn.engine.dynamics import Dynamics
@@ -231,7 +231,7 @@ class RuleDescent(NamedTuple):
     def _verdict(self, params: RuleParams, state: RuleState) -> jax.Array:
         if self.kernel is None:
             return arrival.verdict(state.track)
-        at = scalars(FullState(jnp.concatenate(state.student)), params.target)
+        at = scalars(state.student, params.target)
         code = certificate(self.kernel, params.rates, at)
         ready = (state.track.age >= params.goal.quiet) | (code == Outcome.DIVERGED)
         return jnp.where(ready, code, jnp.int32(Outcome.RUNNING))

@@ -14,7 +14,7 @@ from jaxcnn.descent import full
 from jaxcnn.descent.full import FullDescent, FullParams, FullState
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.model.dual import Activation
-from jaxcnn.model.population import loss, sharpness
+from jaxcnn.model.population import Student, loss, sharpness
 
 
 class Trace(NamedTuple):
@@ -44,7 +44,7 @@ def look(
 ) -> Trace:
     """What a `Trace` records of one state; scalars."""
     target = params.target
-    student, at = full.student(state, target), full.scalars(state, target)
+    student, at = Student(state.v, state.a), full.scalars(state, target)
     largest = (
         sharpness(student, target, activation) if with_sharpness else jnp.full_like(at.s, jnp.nan)
     )
@@ -142,10 +142,10 @@ class LossBelow(NamedTuple):
 
         def verdict(state: FullState) -> jax.Array:
             code = dynamics.verdict(state)
-            value = loss(full.student(state, inner.target), inner.target, self.activation)
+            value = loss(Student(state.v, state.a), inner.target, self.activation)
             arrived = jnp.where(
                 value < level, jnp.int32(Outcome.GLOBAL), jnp.int32(Outcome.RUNNING)
             )
             return jnp.where(code == Outcome.GLOBAL, arrived, code)
 
-        return dynamics._replace(verdict=verdict)
+        return dynamics._replace(verdict=verdict, lanes_last=False)

@@ -28,7 +28,7 @@ from jax import lax
 
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import restart_key
-from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.dynamics import Dynamics, Family
 from jaxcnn.engine.packing import Packed, Packing, packing_of
 
 RUNNING = int(Outcome.RUNNING)
@@ -121,13 +121,19 @@ class _Program:
         self.params_packing: Packing = packing_of(() if settings.shared else one)
         self.total = work.ends[-1]
 
-    def _mapped(self, apply: Callable[[Any, Any], Any], state: Packed, params: Packed) -> Any:
-        """Apply a per-lane function of (params, state) to packed lanes, lanes last."""
+    def _mapped(
+        self, apply: Callable[[Dynamics, Any], Any], state: Packed, params: Packed
+    ) -> Any:
+        """Apply a function of one lane's (dynamics, state) to packed lanes, lanes last."""
         tree = self.state_packing.unpack(state)
         if self.settings.shared:
-            return jax.vmap(lambda s: apply(self.shared_params, s), in_axes=-1, out_axes=-1)(tree)
+            shared = self.family(self.shared_params)
+            if shared.lanes_last:
+                return apply(shared, tree)
+            return jax.vmap(lambda s: apply(shared, s), in_axes=-1, out_axes=-1)(tree)
         lanes = self.params_packing.unpack(params)
-        return jax.vmap(apply, in_axes=-1, out_axes=-1)(lanes, tree)
+        each = jax.vmap(lambda p, s: apply(self.family(p), s), in_axes=-1, out_axes=-1)
+        return each(lanes, tree)
 
     def advance(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
         """`check_every` steps of every lane, then a verdict; decide lanes that stand still.
@@ -138,7 +144,7 @@ class _Program:
         """
 
         def step(_: int, state: Packed) -> Packed:
-            new = self._mapped(lambda p, s: self.family(p).step(s), state, lanes.params)
+            new = self._mapped(lambda dynamics, s: dynamics.step(s), state, lanes.params)
             return self.state_packing.pack(new)
 
         state = lax.fori_loop(0, self.settings.check_every, step, lanes.state)
@@ -154,7 +160,7 @@ class _Program:
     def judge(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
         """Record the outcome and age of lanes that have a verdict now for the first time."""
         code = self._mapped(
-            lambda p, s: self.family(p).verdict(s).astype(jnp.int32), lanes.state, lanes.params
+            lambda dynamics, s: dynamics.verdict(s).astype(jnp.int32), lanes.state, lanes.params
         )
         age = (tick - lanes.born) * self.settings.check_every
         last = age > lanes.limit - self.settings.check_every

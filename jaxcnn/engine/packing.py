@@ -1,8 +1,8 @@
-"""A tree of per-lane values as one matrix per dtype, lanes in the last axis.
+"""A tree of per-lane values as few matrices `(rows, lanes)`, lanes in the last axis.
 
-One matrix `(rows, lanes)` instead of one array per leaf lets the CPU compiler emit one
-kernel a step where separate leaves give one kernel each, and makes retiring a lane one
-gather.
+All scalars of a dtype share one matrix, which lets the CPU compiler emit one kernel a step
+where separate leaves give one kernel each. A leaf that is an array keeps a matrix of its own:
+joining it to others would copy it at every step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Packing:
     keys: tuple[bool, ...]
 
     def pack(self, tree: Any) -> Packed:
-        """Tree of leaves `(*shape, lanes)` → matrices `(rows, lanes)`, one per dtype."""
+        """Tree of leaves `(*shape, lanes)` → matrices `(rows, lanes)`."""
         leaves = [
             jnp.moveaxis(jax.random.key_data(leaf), -1, -2) if is_key else leaf
             for leaf, is_key in zip(jax.tree.leaves(tree), self.keys, strict=True)
@@ -64,8 +64,11 @@ def packing_of(example: Any) -> Packing:
         keys.append(is_key)
         shapes.append((*leaf.shape, 2) if is_key else tuple(leaf.shape))
         dtypes.append("uint32" if is_key else str(leaf.dtype))
-    groups = tuple(
-        (dtype, tuple(i for i, d in enumerate(dtypes) if d == dtype))
-        for dtype in sorted(set(dtypes))
-    )
+    alone = [i for i, leaf in enumerate(leaves) if leaf.ndim]
+    scalars = [i for i, leaf in enumerate(leaves) if not leaf.ndim]
+    shared = [
+        (dtype, tuple(i for i in scalars if dtypes[i] == dtype))
+        for dtype in sorted({dtypes[i] for i in scalars})
+    ]
+    groups = (*shared, *((dtypes[i], (i,)) for i in alone))
     return Packing(treedef, tuple(shapes), groups, tuple(keys))

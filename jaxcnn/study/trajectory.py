@@ -15,13 +15,14 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real, whole
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.descent.full import FullDescent, FullState
+from jaxcnn.descent.full import FullDescent, standing
 from jaxcnn.descent.trajectory import LossBelow, settling_step, trace
 from jaxcnn.engine.address import WORD, block_key, restart_key, root_key
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.run import Job, Progress, run
 from jaxcnn.model.activation import relu
 from jaxcnn.model.dual import Activation
+from jaxcnn.model.population import Student
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import Built, Start, build
 from jaxcnn.study.estimate import cell_of
@@ -102,11 +103,12 @@ def trajectory(
     with jax.threefry_partitionable(True):
         key = restart_key(block_key(root_key(seed), restart), jnp.uint32(restart % WORD))
         # Drawn as the engine draws it: in double precision it would be another start.
-        z = np.asarray(single(drawn.params).start(key).z, np.float64)
+        begun = single(drawn.params).start(key)
+        place = [np.asarray(part, np.float64) for part in (begun.v, begun.a)]
     built, family, activation = _plain(cell, given, start, "float64")
     with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, built.params)
-        state = FullState(jnp.asarray(z))
+        state = standing(family.kernel, params, Student(*map(jnp.asarray, place)))
         if steps is None:
             steps = _length(family, params, state, cell, activation)
         every = every or math.ceil(steps / _ROWS)

@@ -9,7 +9,7 @@ import pytest
 from stepping import built64, close, walk
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.descent.full import FullState, scalars
+from jaxcnn.descent.full import scalars
 from jaxcnn.descent.kernel import kernel_of
 from jaxcnn.descent.optimizer import warmup_factor
 from jaxcnn.engine.lanes import LaneSettings
@@ -24,7 +24,7 @@ def test_start_angle_is_the_teachers():
         built = built64(Cell(**WORDS, teacher_angle=1.1), engine=engine)
         begun = built.family(built.params).start(jax.random.key(0))
         if engine == "full":
-            close(begun.z[:5], np.full(5, 1 / math.sqrt(5)))
+            close(begun.v, np.full(5, 1 / math.sqrt(5)))
             begun = scalars(begun, built.params.target)
         close(begun.angle, 1.1)
 
@@ -39,11 +39,10 @@ def test_both_engines_take_the_same_steps():
     cell = Cell(**WORDS, teacher_angle=2.0, warmup_steps=50)
     full, reduced = built64(cell, engine="full"), built64(cell, engine="reduced")
     begun = full.family(full.params).start(jax.random.key(3))
-    z = FullState(jnp.concatenate(begun.student))
     state = reduced.family(reduced.params).start(jax.random.key(0))
-    state = state._replace(at=scalars(z, full.params.target))
+    state = state._replace(at=scalars(begun.student, full.params.target))
     student = walk(full, 300, state=begun).student
-    expected = scalars(FullState(jnp.concatenate(student)), full.params.target)
+    expected = scalars(student, full.params.target)
     for got, other in zip(walk(reduced, 300, state=state).at, expected, strict=True):
         close(got, other)
 
