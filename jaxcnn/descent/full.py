@@ -40,8 +40,9 @@ class FullParams(NamedTuple):
 
 
 class Move(NamedTuple):
-    """What the next step does, scalars: v⁺ = (1 − shrink) v + push w*,
-    a⁺ = (1 − c(g(0)−m)) a + gain a* − excess 1.
+    """The factors of the next step, scalars.
+
+    v⁺ = (1 − shrink) v + push w*,    a⁺ = (1 − c(g(0)−m)) a + gain a* − excess 1.
     """
 
     push: jax.Array

@@ -41,7 +41,7 @@ class LaneSettings(NamedTuple):
     Attributes:
         width: lanes side by side. It bounds the memory of the lanes.
         check_every: steps between two verdicts; the step at which an outcome is recorded is
-            a multiple of it.
+            a multiple of it. It is handed to the launch as a number (`Work.every`).
         shared: one parameter set for the whole launch (large parameters) instead of one per
             lane (small parameters, so that lanes of many cells run side by side).
         tasks: most tasks in one launch.
@@ -64,6 +64,7 @@ class Work(NamedTuple):
         low: lower 32 bits of each task's first index, uint32 (tasks,); a task stays in its block.
         ends: slot after the last one of each task, int32 (tasks,); padding repeats the total.
         max_steps: step limit of each task, int32 (tasks,).
+        every: steps between two verdicts, int32.
     """
 
     params: Any
@@ -71,6 +72,7 @@ class Work(NamedTuple):
     low: jax.Array
     ends: jax.Array
     max_steps: jax.Array
+    every: jax.Array
 
 
 class Landed(NamedTuple):
@@ -121,9 +123,7 @@ class _Program:
         self.params_packing: Packing = packing_of(() if settings.shared else one)
         self.total = work.ends[-1]
 
-    def _mapped(
-        self, apply: Callable[[Dynamics, Any], Any], state: Packed, params: Packed
-    ) -> Any:
+    def _mapped(self, apply: Callable[[Dynamics, Any], Any], state: Packed, params: Packed) -> Any:
         """Apply a function of one lane's (dynamics, state) to packed lanes, lanes last."""
         tree = self.state_packing.unpack(state)
         if self.settings.shared:
@@ -136,9 +136,9 @@ class _Program:
         return each(lanes, tree)
 
     def advance(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
-        """`check_every` steps of every lane, then a verdict; decide lanes that stand still.
+        """`every` steps of every lane, then a verdict; decide lanes that stand still.
 
-        A state that `check_every` steps leave as it was, to the last bit, never changes
+        A state that `every` steps leave as it was, to the last bit, never changes
         again: it is given now what the step limit would give it. Rounding makes such fixed
         points beside the separatrix, and one of them would hold up a whole launch.
         """
@@ -147,11 +147,11 @@ class _Program:
             new = self._mapped(lambda dynamics, s: dynamics.step(s), state, lanes.params)
             return self.state_packing.pack(new)
 
-        state = lax.fori_loop(0, self.settings.check_every, step, lanes.state)
+        every = self.work.every
+        state = lax.fori_loop(0, every, step, lanes.state)
         still = [jnp.all(new == old, axis=0) for new, old in zip(state, lanes.state, strict=True)]
         lanes = self.judge(lanes._replace(state=state), tick)
         stuck = jnp.all(jnp.stack(still), axis=0) & (lanes.code == RUNNING)
-        every = self.settings.check_every
         return lanes._replace(
             code=jnp.where(stuck, UNDECIDED, lanes.code),
             age=jnp.where(stuck, lanes.limit // every * every, lanes.age),
@@ -162,8 +162,8 @@ class _Program:
         code = self._mapped(
             lambda dynamics, s: dynamics.verdict(s).astype(jnp.int32), lanes.state, lanes.params
         )
-        age = (tick - lanes.born) * self.settings.check_every
-        last = age > lanes.limit - self.settings.check_every
+        age = (tick - lanes.born) * self.work.every
+        last = age > lanes.limit - self.work.every
         code = jnp.where((code == RUNNING) & last, UNDECIDED, code)
         fresh = lanes.code == RUNNING
         return lanes._replace(
@@ -362,6 +362,11 @@ def draw_only(family: Family, settings: LaneSettings, work: Work) -> jax.Array:
     """Draw one pool of starts and reduce it: what drawing alone costs."""
     pool = _Program(family, work, settings).draw(jnp.int32(0))
     return sum((jnp.sum(m.astype(jnp.float32)) for m in pool.state), start=jnp.float32(0))
+
+
+def compiled_shape(settings: LaneSettings) -> LaneSettings:
+    """The part of the settings that is compiled: all but `check_every`."""
+    return settings._replace(check_every=1)
 
 
 def lane_steps(checks: np.ndarray, settings: LaneSettings) -> int:

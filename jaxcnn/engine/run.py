@@ -26,7 +26,14 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_key, root_key
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.lanes import LaneSettings, Work, draw_only, lane_steps, launch
+from jaxcnn.engine.lanes import (
+    LaneSettings,
+    Work,
+    compiled_shape,
+    draw_only,
+    lane_steps,
+    launch,
+)
 
 
 class Job(NamedTuple):
@@ -131,6 +138,7 @@ def run(
         InputError: a job has a negative range or indices beyond 2⁶³.
     """
     settings = settings or LaneSettings()
+    shape = compiled_shape(settings)
     devices = list(devices) if devices is not None else default_devices()
     if streams is None:
         streams = max(1, cpu_count() // len(devices)) if devices[0].platform == "cpu" else 1
@@ -153,8 +161,8 @@ def run(
                 except IndexError:
                     return
                 work = jax.device_put(_work(jobs, pieces, seed, settings), device)
-                _compile_once(family, settings, work, (device, x64))
-                landed = jax.device_get(launch(family, settings, work))
+                _compile_once(family, shape, work, (device, x64))
+                landed = jax.device_get(launch(family, shape, work))
                 at = 0
                 for piece in pieces:
                     span = slice(piece.offset, piece.offset + piece.count)
@@ -216,11 +224,12 @@ def draw_seconds(
     with jax.enable_x64(x64), jax.threefry_partitionable(True):
         piece = _Piece(0, 0, job.first, min(job.count, settings.capacity))
         work = jax.device_put(_work([job], [piece], seed, settings))
-        draw_only(family, settings, work).block_until_ready()
+        shape = compiled_shape(settings)
+        draw_only(family, shape, work).block_until_ready()
         best = float("inf")
         for _ in range(5):
             began = time.perf_counter()
-            draw_only(family, settings, work).block_until_ready()
+            draw_only(family, shape, work).block_until_ready()
             best = min(best, time.perf_counter() - began)
     return best / settings.width
 
@@ -284,4 +293,5 @@ def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: La
         low=jnp.asarray(np.array([p.first % WORD for p in padded], np.uint32)),
         ends=jnp.asarray(np.array([*ends, *[ends[-1]] * (tasks - len(pieces))], np.int32)),
         max_steps=jnp.asarray(np.array([jobs[p.job].max_steps for p in padded], np.int32)),
+        every=jnp.asarray(settings.check_every, jnp.int32),
     )

@@ -299,7 +299,7 @@ def _reduced(
         params=_cast(params, dtype),
         engine="reduced",
         dtype=dtype,
-        settings=settings or reduced_settings(),
+        settings=settings or reduced_settings(check_every(cell)),
         proved=not _keeps_loss(cell, kernel),
     )
 
@@ -351,7 +351,7 @@ def _full(
         params=_cast(params, dtype),
         engine="full",
         dtype=dtype,
-        settings=settings or full_settings((patches or cell.k) + cell.p),
+        settings=settings or full_settings((patches or cell.k) + cell.p, check_every(cell)),
         proved=kernel.monotone,
     )
 
@@ -386,7 +386,9 @@ def _rule(
         params=params,
         engine="full",
         dtype=dtype,
-        settings=settings or lanes or full_settings((patches or cell.k) + cell.p),
+        settings=settings
+        or lanes
+        or full_settings((patches or cell.k) + cell.p, check_every(cell)),
         proved=family.kernel is not None,
     )
 
@@ -436,16 +438,29 @@ def _full_start(
     return law, params
 
 
-def reduced_settings() -> LaneSettings:
+def check_every(cell: Cell) -> int:
+    """Steps between two verdicts: a power of two near √(6/c), from 8 to 64.
+
+    A run of plain descent takes some 0.6/c steps, a verdict costs as much as five, and a run
+    goes on for half of `check_every` after it is decided: the cost is least at √(2·5·0.6/c).
+    It is at most a quarter of the step limit, which is looked at when a verdict is.
+    """
+    assert cell.step_size is not None  # Cell fills it in
+    best = round(math.log2(math.sqrt(6 * 2 * math.pi / cell.step_size)))
+    allowed = max(1, cell.max_steps // 4).bit_length() - 1
+    return int(2 ** min(max(3, best), 6, allowed))
+
+
+def reduced_settings(every: int = 8) -> LaneSettings:
     """Lanes for the four scalars: they and their parameters fit a core's L2 cache."""
     if jax.default_backend() == "cpu":
-        return LaneSettings()
-    return LaneSettings(width=2**18, capacity=2**22)
+        return LaneSettings(check_every=every)
+    return LaneSettings(width=2**18, capacity=2**22, check_every=every)
 
 
-def full_settings(rows: int) -> LaneSettings:
-    """Lanes for a full state of `rows` numbers: about a megabyte of them on a CPU."""
+def full_settings(rows: int, every: int = 8) -> LaneSettings:
+    """Lanes for a full state of `rows` numbers: a quarter of a megabyte of them on a CPU."""
     if jax.default_backend() != "cpu":
-        return LaneSettings(width=2**15, shared=True)
-    width = 2 ** max(6, min(12, int(math.log2(2**18 / rows))))
-    return LaneSettings(width=width, shared=True)
+        return LaneSettings(width=2**15, shared=True, check_every=every)
+    width = 2 ** max(5, min(11, int(math.log2(2**16 / rows))))
+    return LaneSettings(width=width, shared=True, check_every=every)

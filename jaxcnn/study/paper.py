@@ -26,7 +26,7 @@ from jaxcnn.base.html_table import html_table
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.basin.exact import exact_probability
 from jaxcnn.engine.run import Account, Job, Progress, run
-from jaxcnn.study.build import build, full_settings
+from jaxcnn.study.build import build, check_every, full_settings
 
 RATIOS = (0, 1, 4, 9, 16, 25)
 PRINTED = {
@@ -247,7 +247,7 @@ def _runs(
     first = build(cells[0], engine=engine)
     if first.engine == "full":
         patches = max(cell.k for cell in cells)
-        settings = full_settings(patches + cells[0].p)
+        settings = full_settings(patches + cells[0].p, check_every(cells[0]))
         built = [build(c, engine="full", patches=patches, settings=settings) for c in cells]
     else:
         built = [build(cell, engine=engine) for cell in cells]

@@ -15,7 +15,7 @@ from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
 from jaxcnn.engine.run import Job, Progress, run
-from jaxcnn.study.build import Built, build, full_settings, reduced_settings
+from jaxcnn.study.build import Built, build, check_every, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult
 
 _SMALL, _CELLS = 4096, 4096  # bytes of parameters of a cell, and cells, that a runner keeps
@@ -79,7 +79,7 @@ class EngineRunner:
         built = build(cell, engine=self.engine, dtype=self.dtype, patches=None)
         if self.patches is None or not isinstance(built.family, FullDescent):
             return built
-        settings = full_settings(self.patches + self.patch_size)
+        settings = full_settings(self.patches + self.patch_size, check_every(cell))
         return build(
             cell, engine=self.engine, dtype=self.dtype, patches=self.patches, settings=settings
         )
