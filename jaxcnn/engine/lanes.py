@@ -132,8 +132,11 @@ class _Program:
                 return apply(shared, tree)
             return jax.vmap(lambda s: apply(shared, s), in_axes=-1, out_axes=-1)(tree)
         lanes = self.params_packing.unpack(params)
-        each = jax.vmap(lambda p, s: apply(self.family(p), s), in_axes=-1, out_axes=-1)
-        return each(lanes, tree)
+
+        def one(params: Any, state: Any) -> Any:
+            return apply(self.family(params), state)
+
+        return jax.vmap(one, in_axes=-1, out_axes=-1)(lanes, tree)
 
     def advance(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
         """`every` steps of every lane, then a verdict; decide lanes that stand still.
