@@ -1,7 +1,19 @@
 """Every test runs in double precision, with silent broadcasting between ranks forbidden."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
 import jax
 import pytest
+
+# Processes that tests start share what the first of them has compiled. Not this process:
+# some tests here count compilations.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxcnn-compiled-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -358,8 +358,21 @@ for _command in app.registered_commands:
     _command.short_help = inspect.getdoc(_command.callback)
 
 
+def _keep_compiled() -> None:
+    """Keep compiled programs between runs, where the user has not said where or whether.
+
+    Compiling takes most of the time of a short answer. The variables are JAX's own, read when
+    it is imported; worker processes inherit them.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
+    if os.path.isabs(home) and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(home, "jaxcnn")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
 def main() -> None:
     """Run the command line on `sys.argv`, and exit."""
+    _keep_compiled()
     command = typer.main.get_command(app)
     if "_JAXCNN_COMPLETE" in os.environ:
         command()

@@ -70,6 +70,22 @@ print([m for m in ("jax", "numpy", "pandas", "matplotlib", "scipy") if m in sys.
     assert min(seconds) < 0.5
 
 
+def test_compiled_programs_are_kept_where_the_user_lets_them_be(monkeypatch):
+    name = "JAX_COMPILATION_CACHE_DIR"
+    for chosen, home, kept in (
+        ("/mine", "/home", "/mine"),
+        ("", "/home", ""),
+        (None, "/home", os.path.join("/home", "jaxcnn")),
+        (None, "relative", None),
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", home)
+        monkeypatch.delenv(name, raising=False)
+        if chosen is not None:
+            monkeypatch.setenv(name, chosen)
+        cli._keep_compiled()
+        assert os.environ.get(name) == kept
+
+
 def test_every_command_is_declared_and_done():
     import importlib
 
