@@ -1,7 +1,8 @@
 """Confidence intervals for one proportion, exact at any number of restarts.
 
 These are for a number of restarts that does not depend on what they showed. Stopping when the
-interval is narrow enough is fine; stopping when it excludes a value is not: see `sequence`.
+interval is narrow enough takes a slightly higher level, `level_at_a_width`; stopping when it
+excludes a value takes another interval: see `sequence`.
 """
 
 from __future__ import annotations
@@ -112,6 +113,29 @@ def clopper_pearson_many(
     both = np.concatenate((n, n))
     p, q = lower_limit(np.concatenate((x, n - x)), both, np.full_like(both, half))
     return p[: x.size].reshape(shape), q[x.size :].reshape(shape)
+
+
+def level_at_a_width(confidence: float) -> float:
+    """The confidence to give `clopper_pearson` where its own width decides when to stop.
+
+    Stopping at the first of several looks at which the interval is narrow enough favours
+    samples whose proportion happens to lie farther from one half, and the interval then misses
+    more often than α = 1 − confidence: 1.11 α at 0.95, 1.18 α at 0.99, 1.30 α at 0.999. At
+
+        1 − α / (1 + 0.06 log(1/α))
+
+    it misses with probability at most α. That is not proved but found by exact enumeration:
+    looks at an eighth of an octave from 256, widths down to 0.005, confidences from 0.5 to 0.999.
+    It makes intervals 3.6 % wider at 0.95.
+
+    Args:
+        confidence: in (0, 1).
+
+    Raises:
+        InputError: if the confidence is not in (0, 1).
+    """
+    error = 1.0 - confidence_level(confidence)
+    return 1.0 - error / (1.0 - 0.06 * math.log(error))
 
 
 def proportion_bounds(counts: Counts, confidence: float = 0.95) -> Interval:

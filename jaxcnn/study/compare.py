@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from jaxcnn.base.counts import Counts
+from jaxcnn.base.difference_sequence import difference_sequence, paired_difference_sequence
 from jaxcnn.base.errors import InputError, RunError
 from jaxcnn.base.paired import paired_difference, unpaired_difference
 from jaxcnn.base.paired_counts import PairedCounts
 from jaxcnn.study.axis import nearest, shown
+from jaxcnn.study.goals import interval_level
 from jaxcnn.study.run_directory import RunDirectory
 
 _CHUNK = 2**22
@@ -23,7 +25,8 @@ def compare(run: RunDirectory, along: str) -> pd.DataFrame:
     Two cells of the same p and k have the same random numbers at the same restart index. On
     most indices they end alike, and only the others carry noise, so the paired interval is
     far narrower than that for separate samples, which stands beside it. It is right too where
-    the random numbers serve a cell of another k: pairs are then merely less alike.
+    the random numbers serve a cell of another k: pairs are then merely less alike. A study that
+    stops at a decision was watched, and gets the intervals that may be.
 
     Args:
         run: the run.
@@ -62,11 +65,15 @@ def compare(run: RunDirectory, along: str) -> pd.DataFrame:
 def _row(run: RunDirectory, along: str, axis: int, cell: int, follower: int) -> dict[str, Any]:
     this, following = run.study.cells.values(cell), run.study.cells.values(follower)
     mine = run.study.cells.axes[axis]
-    confidence = run.study.confidence
+    confidence = interval_level(run.study)
     restarts = int(min(run.closed()[[cell, follower]]))
     pairs, one, two = _tables(run, cell, follower, restarts)
-    paired = paired_difference(pairs, confidence)
-    apart = unpaired_difference(two, one, confidence)
+    if run.study.decision is None:
+        paired = paired_difference(pairs, confidence)
+        apart = unpaired_difference(two, one, confidence)
+    else:
+        paired = paired_difference_sequence(pairs, confidence)
+        apart = difference_sequence(two, one, confidence)
     (both, only_next, _), (only_this, neither, _), _ = pairs.table
     return {
         **{name: value for name, value in this.items() if name not in mine},

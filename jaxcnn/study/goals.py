@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.decision import Decision, decide_better_paired
-from jaxcnn.base.interval import clopper_pearson_many
+from jaxcnn.base.interval import clopper_pearson_many, level_at_a_width
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.base.paired_counts import PairedCounts
 from jaxcnn.base.sequence import confidence_sequence
@@ -56,6 +56,13 @@ class Standing(IntEnum):
         member._value_ = value
         member.sentence = sentence
         return member
+
+
+def interval_level(study: Study) -> float:
+    """The level of a study's Clopper-Pearson intervals, for them to hold at its confidence."""
+    if study.half_width is None:
+        return study.confidence
+    return level_at_a_width(study.confidence)
 
 
 class Goals:
@@ -98,12 +105,13 @@ class Goals:
             return
         first = np.zeros_like(n)
         if study.half_width is not None:
-            low, _ = clopper_pearson_many(successes, n, study.confidence)
-            _, high = clopper_pearson_many(successes + hidden, n, study.confidence)
+            confidence = interval_level(study)
+            low, _ = clopper_pearson_many(successes, n, confidence)
+            _, high = clopper_pearson_many(successes + hidden, n, confidence)
             width = 0.5 * (high - low)
             verdict = np.where(width <= study.half_width, Standing.ENOUGH, Standing.OPEN)
-            surely, _ = clopper_pearson_many(hidden, n, study.confidence)
-            ideal = (NormalDist().inv_cdf(0.5 + 0.5 * study.confidence) / study.half_width) ** 2 / 4
+            surely, _ = clopper_pearson_many(hidden, n, confidence)
+            ideal = (NormalDist().inv_cdf(0.5 + 0.5 * confidence) / study.half_width) ** 2 / 4
             lost = (0.5 * surely > study.half_width) | ((n > _PATIENCE * ideal) & (hidden > 0))
             # To give up takes more than the looks that could be enough: one in each octave.
             octave = 1 << np.frexp(n.astype(float))[1].astype(np.int64)
@@ -154,7 +162,7 @@ class Goals:
         z^2 more restarts, nor than that of no success at all. The bound falls with m, as a
         bisection needs: the spread of a proportion over sqrt(m) does while it is at most 1/2.
         """
-        confidence = self._study.confidence
+        confidence = interval_level(self._study)
         z = NormalDist().inv_cdf(0.5 + 0.5 * confidence)
         total = np.maximum(m, 1).astype(float)
         rarer = np.minimum(successes, n - successes - hidden)

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxcnn.base.interval import clopper_pearson_many
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.base.sequence import confidence_sequence
-from jaxcnn.study.goals import Goals, Standing
+from jaxcnn.study.goals import Goals, Standing, interval_level
 from jaxcnn.study.run_directory import RunDirectory
 
 _WORDS = [standing.name.lower() for standing in Standing]
@@ -23,8 +23,9 @@ def table(run: RunDirectory) -> pd.DataFrame:
         A row for each cell: the keys that vary, `restarts` counted, their outcomes by name,
         `p_global` with `low` and `high` at the study's confidence (undecided runs count
         against the lower end and for the upper one; by a confidence sequence if the study
-        stops at a decision), `half_width`, `mean_steps` and `max_steps` of decided runs,
-        `standing` (a `Standing` word) and `complete`, the share of the restarts needed next.
+        stops at a decision, by `level_at_a_width` if at a half-width), `half_width`,
+        `mean_steps` and `max_steps` of decided runs, `standing` (a `Standing` word) and
+        `complete`, the share of the restarts needed next.
 
     Raises:
         RunError: if units contradict each other, naming them.
@@ -34,8 +35,9 @@ def table(run: RunDirectory) -> pd.DataFrame:
     n, tally = run.closed(), run.tally()
     successes, hidden = (tally[:, FINAL.index(o)] for o in (Outcome.GLOBAL, Outcome.UNDECIDED))
     interval = confidence_sequence if run.study.decision else clopper_pearson_many
-    low, _ = interval(successes, n, run.study.confidence)
-    _, high = interval(successes + hidden, n, run.study.confidence)
+    level = interval_level(run.study)
+    low, _ = interval(successes, n, level)
+    _, high = interval(successes + hidden, n, level)
     columns: dict[str, Any] = {name: [] for names in run.study.cells.axes for name in names}
     for cell in range(len(run.study)):
         for name, value in run.study.cells.values(cell).items():

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from fake_runner import FakeRunner, study
 
+from jaxcnn.base.counts import Counts
+from jaxcnn.base.difference_sequence import difference_sequence, paired_difference_sequence
 from jaxcnn.base.errors import InputError, RunError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.base.paired import paired_difference
@@ -65,6 +67,19 @@ def test_only_what_both_have_is_compared(tmp_path):
     run.append(runner([run.study.cells[task.cell] for task in tasks], tasks), runner.provenance)
     (row,) = compare(run, "ratio").to_dict("records")
     assert row["restarts"] == 60
+
+
+def test_a_study_that_was_watched_gets_intervals_that_may_be(tmp_path):
+    made = study(restarts=None, decision={"above": {"ratio": 4}}, max_restarts=600)
+    run = sweep_in_process(made, tmp_path / "a", FakeRunner())
+    row = compare(run, "ratio").iloc[0]
+    one, two = (run.outcomes(cell, 0, int(row["restarts"])) for cell in (0, 2))
+    watched = paired_difference_sequence(PairedCounts.of(two, one)).interval
+    apart = difference_sequence(Counts.of(two), Counts.of(one)).interval
+    assert (row["low"], row["high"]) == (watched.low, watched.high)
+    assert (row["unpaired_low"], row["unpaired_high"]) == (apart.low, apart.high)
+    fixed = paired_difference(PairedCounts.of(two, one)).interval
+    assert watched.low < fixed.low < fixed.high < watched.high
 
 
 def test_keys_that_do_not_vary_are_refused(run):

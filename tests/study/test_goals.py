@@ -4,7 +4,7 @@ from fake_runner import FakeRunner, study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcnn.base.interval import clopper_pearson_many
+from jaxcnn.base.interval import clopper_pearson_many, level_at_a_width
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.study.goals import Goals, Standing
 from jaxcnn.study.looks import looks_up_to
@@ -53,9 +53,10 @@ def drawn(seed, n, success, hidden=0.0):
 
 
 def half_width(outcomes, confidence):
+    level = level_at_a_width(confidence)
     x, u = np.sum(outcomes == Outcome.GLOBAL), np.sum(outcomes == Outcome.UNDECIDED)
-    low, _ = clopper_pearson_many([x], outcomes.size, confidence)
-    _, high = clopper_pearson_many([x + u], outcomes.size, confidence)
+    low, _ = clopper_pearson_many([x], outcomes.size, level)
+    _, high = clopper_pearson_many([x + u], outcomes.size, level)
     return 0.5 * (high - low)[0]
 
 
@@ -115,8 +116,9 @@ def test_the_bound_on_what_can_come_is_one(n, success, hidden, confidence):
         assert bound <= last
         last = bound
         for more in {0, (m - n) // 2, m - n}:
-            low, _ = clopper_pearson_many([x + more], m, confidence)
-            _, high = clopper_pearson_many([x + more + u], m, confidence)
+            level = level_at_a_width(confidence)
+            low, _ = clopper_pearson_many([x + more], m, level)
+            _, high = clopper_pearson_many([x + more + u], m, level)
             assert 0.5 * (high - low)[0] >= bound * (1 - 1e-9)
 
 
