@@ -1,0 +1,142 @@
+"""Studies: what a sweep costs besides the engine, and what a second worker brings.
+
+    python -m benchmarks studies                     everything, about five minutes
+    python -m benchmarks studies --cells 1000        the overhead at 1000 restarts a cell alone
+    python -m benchmarks studies --cells workers     the workers alone
+
+The overhead is a `jaxcnn.sweep` into a run directory, table included, beside `engine.run` on the
+same jobs with the cells already built; compilation excluded. Workers are processes of one core
+each; their start is included. What the machine itself can do is measured beside it: two
+processes that share nothing, each with half of the study, at once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jaxcnn.engine.run import Job, run
+from jaxcnn.study.run_study import runner_words, sweep
+from jaxcnn.study.runner import EngineRunner
+from jaxcnn.study.study import Study
+
+SMALL = {
+    "fixed": {"p": 6, "teacher_norm": 0.6},
+    "grid": {
+        "k": [25, 36, 49, 64],
+        "ratio": [round(float(ratio), 6) for ratio in np.linspace(0.5, 6.0, 25)],
+        "step_size": [round(float(size), 6) for size in np.linspace(0.05, 0.14, 10)],
+    },
+}
+LARGE = {
+    "fixed": {"p": 6, "step_size": 0.005, "teacher_norm": 1.0},
+    "grid": {"k": [49, 64], "ratio": [12.0, 13.0, 14.0, 15.0]},
+}
+"""About a thousand steps a restart."""
+
+RESTARTS = (1000, 5000)
+REPEATS = 5
+
+
+def overhead(out) -> None:
+    rows = [(n, *overhead_at(n)) for n in out.wanted(RESTARTS, out.cells)]
+    if rows:
+        out.table(
+            "studies: seconds for 1000 cells, the bare engine and a sweep",
+            ("restarts a cell", "engine", "sweep", "ratio"),
+            rows,
+        )
+
+
+def overhead_at(restarts: int) -> tuple[float, float, float]:
+    """Seconds of the engine, of a sweep, and their ratio; the best of several each."""
+    study = Study.from_words(restarts=restarts, **SMALL)
+    runner = EngineRunner(**runner_words(study))
+    built = [runner.build(cell) for cell in study.cells]
+    jobs = [Job(b.params, 0, restarts, c.max_steps) for b, c in zip(built, study.cells)]
+    one = built[0]
+
+    def bare():
+        run(one.family, jobs, seed=0, settings=one.settings, x64=one.x64)
+
+    def whole():
+        with tempfile.TemporaryDirectory() as place:
+            sweep(out=Path(place) / "run", restarts=restarts, **SMALL)
+
+    bare()
+    # By turns, so that a change of the machine's pace meets both.
+    pairs = [(timed(bare), timed(whole)) for _ in range(REPEATS)]
+    engine, swept = (min(times) for times in zip(*pairs))
+    return engine, swept, swept / engine
+
+
+def timed(call) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def workers(out) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        out.note("one core: what a second worker brings was not measured")
+        return
+    restarts = 100_000
+    (probe,) = at_once([(cores[:1], 1, "0/1", restarts)])
+    restarts = int(restarts * max(1.0, 25.0 / probe))
+    (one,) = at_once([(cores[:1], 1, "0/1", restarts)])
+    (two,) = at_once([(cores[:2], 2, "0/1", restarts)])
+    apart = at_once([(cores[i : i + 1], 1, f"{i}/2", restarts) for i in range(2)])
+    rows = [
+        ("one process, one core", one, 1.0),
+        ("two workers, a core each", two, one / two),
+        ("two processes that share nothing, half each", max(apart), one / max(apart)),
+    ]
+    columns = ("", "seconds", "times as fast")
+    out.table(
+        f"studies: 8 cells with {restarts} restarts, start of workers included", columns, rows
+    )
+
+
+def at_once(parts) -> list[float]:
+    """Seconds of sweeps in processes of their own that run side by side."""
+    going = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.studies",
+                ",".join(map(str, cores)),
+                *map(str, rest),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for cores, *rest in parts
+    ]
+    return [float(one.communicate()[0]) for one in going]
+
+
+def one_sweep(cores: str, workers: str, shard: str, restarts: str) -> None:
+    """Run on these cores and print the seconds."""
+    os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    study = Study.from_words(restarts=int(restarts), **LARGE)
+    with tempfile.TemporaryDirectory() as place:
+        call = lambda: sweep(study, out=Path(place) / "run", workers=int(workers), shard=shard)  # noqa: E731
+        print(timed(call))
+
+
+def main(out) -> None:
+    overhead(out)
+    if not out.cells or "workers" in out.cells:
+        workers(out)
+
+
+if __name__ == "__main__":
+    one_sweep(*sys.argv[1:])
