@@ -178,14 +178,12 @@ def verify(run: RunDirectory, fraction: float, runner: Runner, seed: int = 0) ->
     if real("fraction", fraction, 0.0, 1.0, ends=True) == 0.0:
         raise InputError("fraction", fraction, "must be greater than 0")
     random_ = random.Random(whole("seed", seed))
-    everything = [
-        (held, provenance)
-        for cell in range(len(run.study))
-        for held, provenance in run.records(cell)
-    ]
-    if not everything:
+    units = sum(len(run.records(cell)) for cell in range(len(run.study)))
+    if not units:
         raise RunError(f"{run.path}: has no units to verify")
-    chosen = random_.sample(everything, max(1, round(fraction * len(everything))))
+    numbers = set(random_.sample(range(units), max(1, round(fraction * units))))
+    everything = (pair for cell in range(len(run.study)) for pair in run.records(cell))
+    chosen = (pair for number, pair in enumerate(everything) if number in numbers)
     disagreements: list[str] = []
     total = Flips()
     restarts = 0
@@ -201,7 +199,7 @@ def verify(run: RunDirectory, fraction: float, runner: Runner, seed: int = 0) ->
             disagreements.append(_differs(run, task, found))
         elif exact and not kept.fits(result):
             disagreements.append(f"{run.path}: {task}: the same outcomes, but after other steps")
-    return VerifyReport(len(chosen), restarts, total, tuple(disagreements))
+    return VerifyReport(len(numbers), restarts, total, tuple(disagreements))
 
 
 def _differs(run: RunDirectory, task: Task, found: Flips) -> str:

@@ -26,6 +26,7 @@ from jaxcnn.study.unit_file import BLOCK
 
 SECONDS = 20.0
 MOST_IN_BUNDLE = 2**24
+MOST_TASKS = 2**12
 _FIRST_BUNDLE = 2**13
 _GROWTH = 64
 _FINEST = 2**8
@@ -166,7 +167,8 @@ def next_bundle(
                     bundle.append(piece)
                     room -= piece.count * weight
                     most -= piece.count
-                    if room <= 0 or most < _FINEST or piece.count < part.count:
+                    full = room <= 0 or most < _FINEST or len(bundle) == MOST_TASKS
+                    if full or piece.count < part.count:
                         return bundle
     return bundle
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from jaxcnn.base.errors import InputError
 from jaxcnn.study.goals import Goals
 from jaxcnn.study.run_directory import RunDirectory
-from jaxcnn.study.schedule import MOST_IN_BUNDLE, Pace, Shard, next_bundle
+from jaxcnn.study.schedule import MOST_IN_BUNDLE, MOST_TASKS, Pace, Shard, next_bundle
 from jaxcnn.study.unit import Task, UnitResult
 
 RUNNER = FakeRunner()
@@ -100,6 +100,16 @@ def test_bundles_shrink_towards_the_end_with_many_workers(tmp_path):
     run = RunDirectory.create_or_open(tmp_path / "a", study(restarts=8000))
     sizes = [sum(t.count for t in planned(run, learned(2.5, 10**4), workers=w)) for w in (1, 2, 16)]
     assert sizes == [80_000, 24_000, 2560]
+
+
+def test_a_bundle_of_many_tiny_cells_is_bounded_too(tmp_path):
+    grid = {"k": [25], "ratio": [1], "p": list(range(2, 6002))}
+    made = study(fixed=None, restarts=2, grid=grid)
+    run = RunDirectory([tmp_path / "none"], made)
+    first = planned(run, learned(0.1, 10**6))
+    assert first == [Task(cell, 0, 2) for cell in range(MOST_TASKS)]
+    rest = planned(run, learned(0.1, 10**6), busy=first)
+    assert [task.cell for task in rest] == list(range(MOST_TASKS, 6000))
 
 
 @settings(
