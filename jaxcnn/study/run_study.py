@@ -77,11 +77,12 @@ def sweep(
     local = EngineRunner(**arguments)
     for _, cell in zip(range(_CHECKED), study.cells, strict=False):
         local.build(cell)
+    spec = RunnerSpec.of(ENGINE, arguments)
+    cluster = None if client is None else DaskWorkers(spec, client)
     with _directory(out) as place:
         run = RunDirectory.create_or_open(place, study)
-        spec = RunnerSpec.of(ENGINE, arguments)
-        if client is not None:
-            sweep_with(run, DaskWorkers(spec, client), progress, shard=part)
+        if cluster is not None:
+            sweep_with(run, cluster, progress, shard=part)
         elif workers == 1:
             here: Executor = InProcess(local)
             sweep_with(run, here, progress, shard=part)

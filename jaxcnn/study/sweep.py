@@ -44,8 +44,11 @@ class Executor(Protocol):
         depth: how many it should be given at once, so that no worker waits.
     """
 
-    workers: int
-    depth: int
+    @property
+    def workers(self) -> int: ...  # noqa: D102 - above
+
+    @property
+    def depth(self) -> int: ...  # noqa: D102
 
     def submit(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> None:
         """Begin a bundle; `cells[i]` is the cell of `tasks[i]`."""

@@ -5,6 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import end_all
+
+
+@pytest.fixture(autouse=True)
+def _no_process_outlives_its_test():
+    # A pipe left open by a test that fails here would fail another test, wherever it is collected.
+    yield
+    end_all()
 
 
 @contextmanager

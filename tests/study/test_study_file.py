@@ -1,12 +1,17 @@
 import random
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+import typer
 
 from jaxcnn.base.errors import InputError
-from jaxcnn.study import axis, cell_grid
+from jaxcnn.study import axis, cell_grid, run_study
+from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.study_file import read_study
+from jaxcnn.view.cli import app, main
 
 VALID = """[study]
 seed = 0
@@ -142,11 +147,15 @@ def mutated(source: random.Random) -> bytes:
     return bytes(content)
 
 
-def test_ten_thousand_generated_files_are_valid_or_refused_in_one_line(in_memory, monkeypatch):
+@pytest.fixture
+def small_grids(monkeypatch):
     for module in (axis, cell_grid):
-        monkeypatch.setattr(module, "MOST_CELLS", 500)
+        monkeypatch.setattr(module, "MOST_CELLS", 60)
+
+
+def test_generated_files_are_valid_or_refused_in_one_line(in_memory, small_grids):
     source, valid = random.Random(4), 0
-    for _ in range(10_000):
+    for _ in range(2000):
         content = mutated(source)
         path = write(in_memory, content)
         try:
@@ -158,5 +167,36 @@ def test_ten_thousand_generated_files_are_valid_or_refused_in_one_line(in_memory
             assert len(message) < 800
         else:
             valid += 1
-            assert 0 < len(made) <= 500
+            assert 0 < len(made) <= 60
+    assert 100 < valid < 1000
+
+
+@pytest.mark.heavy
+def test_ten_thousand_generated_files_on_the_command_line(
+    in_memory, small_grids, monkeypatch, capsys
+):
+    # Everything is real but the computation: files that are valid get an empty run directory.
+    monkeypatch.setattr(run_study, "sweep_with", lambda *_, **__: None)
+    command = typer.main.get_command(app)  # made once: it takes longer than all the rest
+    monkeypatch.setattr(typer.main, "get_command", lambda _: command)
+    source, valid, out = random.Random(6), 0, in_memory / "run"
+    for _ in range(10_000):
+        content = mutated(source)
+        path = write(in_memory, content)
+        monkeypatch.setattr(sys, "argv", ["jaxcnn", "sweep", str(path), "--out", str(out)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        shown, errors = capsys.readouterr()
+        if end.value.code:
+            assert (end.value.code, shown) == (2, ""), content
+            assert len(errors.splitlines()) == 1, content
+            assert errors.startswith("jaxcnn: "), content
+            assert "defect" not in errors, (errors, content)
+            assert not out.exists(), content
+        else:
+            valid += 1
+            assert errors == ""
+            assert RunDirectory.study_at(out).words() == read_study(path).words()
+            shutil.rmtree(out)
+        assert {one.name for one in in_memory.iterdir()} == {path.name}
     assert 500 < valid < 5000

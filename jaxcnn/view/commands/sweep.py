@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ from jaxcnn.view.commands.show import print_run
 from jaxcnn.view.progress import watched
 from jaxcnn.view.runs import open_run
 
+_PATIENCE = "10s"  # for the scheduler to answer
+_ADDRESS = re.compile(r"[a-z]+://\S+:\d+")
+
 
 def run(study: Path, *, out: Path, workers: int, shard: str | None, dask: str | None) -> None:
     """Run, resume or extend a study, then show its table."""
@@ -23,10 +29,16 @@ def run(study: Path, *, out: Path, workers: int, shard: str | None, dask: str | 
     options: dict[str, Any] = {"workers": workers}
     if shard is not None:
         options["shard"] = shard
-    if dask is not None:
-        options["client"] = _client(dask)
-    with watched("sweep") as watcher:
-        sweep(asked, out=out, progress=watcher, **options)
+    with ExitStack() as stack:
+        if dask is not None:
+            options["client"] = stack.enter_context(_client(dask))
+        watcher = stack.enter_context(watched("sweep"))
+        try:
+            sweep(asked, out=out, progress=watcher, **options)
+        except InputError as error:
+            if error.argument != "client":
+                raise
+            raise InputError("dask", dask, error.remedy) from None
     print_run(open_run(RunDirectory.open(out).path))
 
 
@@ -35,8 +47,12 @@ def _client(address: str) -> Any:
         distributed = importlib.import_module("distributed")
     except ImportError:
         raise InputError("dask", address, "needs: pip install 'jaxcnn[cluster]'") from None
+    if not _ADDRESS.fullmatch(address):
+        raise InputError("dask", address, "must be an address such as tcp://HOST:8786")
+    # Its loggers would tell the story of a lost connection beside our one line.
+    logging.disable()
     try:
-        return distributed.Client(address, timeout="20s")
+        return distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:100]
         raise InputError("dask", address, f"cannot be reached: {reason}") from None
