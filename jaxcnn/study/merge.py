@@ -10,7 +10,7 @@ import os
 import random
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +160,13 @@ class VerifyReport:
         return text + (f"; {self.flips}" if self.flips.overlapping else "")
 
 
-def verify(run: RunDirectory, fraction: float, runner: Runner, seed: int = 0) -> VerifyReport:
+def verify(
+    run: RunDirectory,
+    fraction: float,
+    runner: Runner,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> VerifyReport:
     """Compute a random share of the units again and compare every restart.
 
     Args:
@@ -170,6 +176,7 @@ def verify(run: RunDirectory, fraction: float, runner: Runner, seed: int = 0) ->
             lane width), all outcomes and steps must be equal; elsewhere outcomes may flip as
             `Flips` allows.
         seed: which units are taken.
+        progress: called with (finished, all) units.
 
     Raises:
         InputError: if the fraction is not in (0, 1].
@@ -187,7 +194,7 @@ def verify(run: RunDirectory, fraction: float, runner: Runner, seed: int = 0) ->
     disagreements: list[str] = []
     total = Flips()
     restarts = 0
-    for held, provenance in chosen:
+    for done, (held, provenance) in enumerate(chosen, start=1):
         task = held.task
         (result,) = runner([run.study.cells[task.cell]], [task])
         kept = run.detail(held)
@@ -199,6 +206,8 @@ def verify(run: RunDirectory, fraction: float, runner: Runner, seed: int = 0) ->
             disagreements.append(_differs(run, task, found))
         elif exact and not kept.fits(result):
             disagreements.append(f"{run.path}: {task}: the same outcomes, but after other steps")
+        if progress is not None:
+            progress(done, len(numbers))
     return VerifyReport(len(numbers), restarts, total, tuple(disagreements))
 
 

@@ -181,9 +181,11 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 
 def test_verify_finds_what_is_wrong(tmp_path):
     run = sweep_in_process(STUDY, tmp_path / "a", FakeRunner())
-    report = verify(run, 1.0, FakeRunner())
+    told = []
+    report = verify(run, 1.0, FakeRunner(), progress=lambda *counts: told.append(counts))
     assert report.ok
     assert report.restarts == 2000
+    assert told == [(1, 2), (2, 2)]
     assert "all agree" in str(report)
     assert not verify(run, 1.0, FakeRunner(flips=(5,))).ok
     (line, _) = verify(run, 1.0, FakeRunner(flips=(5,))).disagreements

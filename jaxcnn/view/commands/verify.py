@@ -9,6 +9,7 @@ from jaxcnn.study.merge import verify
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.run_study import runner_words
 from jaxcnn.study.runner import EngineRunner
+from jaxcnn.view.progress import watched
 from jaxcnn.view.terminal import print_text
 
 
@@ -16,7 +17,8 @@ def run(path: Path, *, fraction: float, seed: int) -> None:
     """Verify, and fail if anything disagrees."""
     opened = RunDirectory.open(path)
     runner = EngineRunner(**runner_words(opened.study))
-    result = verify(opened, fraction, runner, seed)
+    with watched("verify") as watcher:
+        result = verify(opened, fraction, runner, seed, progress=watcher)
     for line in result.disagreements:
         print_text(line)
     if not result.ok:
