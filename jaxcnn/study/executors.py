@@ -1,4 +1,4 @@
-"""Where bundles of tasks are computed besides this process: local workers and Dask.
+"""Where bundles of tasks are computed besides this process: local workers, and in `cluster` Dask.
 
 Neither keeps state: a bundle is a pure function of its cells and index ranges, so a worker, a
 pool or a scheduler that is lost costs the bundles in flight, and the same command goes on.
@@ -7,7 +7,6 @@ JAX is imported in a worker only after its environment is set, and never forked.
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import threading
@@ -22,20 +21,14 @@ from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any
 
-from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import whole
-from jaxcnn.base.errors import InputError, JaxcnnError, RunError
+from jaxcnn.base.errors import RunError
 from jaxcnn.study.sweep import Bundle
 from jaxcnn.study.unit import Runner, Task
 
-RETRIES = 3
-"""How often Dask tries a bundle again on another worker."""
-
-_GO_ON = "finished units are kept: give the same command again"
-_POLL = 0.02
-_LOST = ("CommClosedError", "CancelledError", "FutureCancelledError")
-_LOOK_AGAIN = 2.0  # seconds between two looks at who is in the cluster
+GO_ON = "finished units are kept: give the same command again"
+"""What to do when something was lost, as the end of a message."""
 
 
 @dataclass(frozen=True)
@@ -153,110 +146,4 @@ class LocalWorkers:
 
 
 def _lost() -> RunError:
-    return RunError(f"a worker process was killed; {_GO_ON}")
-
-
-def installed() -> str:
-    """The version of this package in whatever process this is called."""
-    return __version__
-
-
-class DaskWorkers:
-    """Bundles on a Dask cluster, through a `distributed.Client`.
-
-    Start workers with one thread and the resource that keeps one JAX process per accelerator:
-
-        dask scheduler
-        dask worker tcp://HOST:8786 --nthreads 1 --resources jaxcnn=1
-
-    Workers may come and go; without any, bundles wait for the first.
-
-    Raises:
-        InputError: if a worker has another version of this package, or none.
-    """
-
-    def __init__(self, spec: RunnerSpec, client: Any) -> None:
-        self._spec, self._client = spec, client
-        self._address = str(getattr(client.scheduler, "address", client))
-        self._waiting: list[Any] = []
-        self._looked = -math.inf
-        self._workers, self._resources = 0, dict[str, int]()
-        self._refuse_strangers()
-
-    @property
-    def workers(self) -> int:
-        """How many workers there are now, at least one."""
-        now = time.monotonic()
-        if now - self._looked > _LOOK_AGAIN and self._client.status == "running":
-            info = self._client.scheduler_info(n_workers=-1)["workers"]
-            named = info and all("jaxcnn" in w.get("resources", {}) for w in info.values())
-            self._workers, self._looked = len(info), now
-            self._resources = {"jaxcnn": 1} if named else {}
-        return max(1, self._workers)
-
-    @property
-    def depth(self) -> int:
-        """Two bundles for each worker."""
-        return 2 * self.workers
-
-    def _refuse_strangers(self) -> None:
-        for worker, found in self._client.run(installed, on_error="return").items():
-            if isinstance(found, BaseException):
-                what = f"worker {worker} has no jaxcnn: install it there ({_line(found)})"
-                raise InputError("client", self._address, what)
-            if found != __version__:
-                what = f"worker {worker} has jaxcnn {found}: install {__version__} there"
-                raise InputError("client", self._address, what)
-
-    def submit(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> None:
-        """Begin a bundle; Dask tries it again elsewhere when a worker is lost."""
-        self._waiting.append(
-            self._client.submit(
-                compute,
-                self._spec,
-                list(cells),
-                list(tasks),
-                pure=False,
-                retries=RETRIES,
-                resources=self._resources or None,
-            )
-        )
-
-    def finished(self) -> Bundle:
-        """Wait for a bundle, whichever is done first.
-
-        Raises:
-            RunError: if the scheduler or the bundle is lost; what was kept stays.
-        """
-        while True:
-            for future in self._waiting:
-                if future.status in ("lost", "cancelled"):
-                    raise self._scheduler_lost()
-                if future.done():
-                    self._waiting.remove(future)
-                    return self._result(future)
-            if self._client.status != "running":
-                raise self._scheduler_lost()
-            time.sleep(_POLL)
-
-    def _scheduler_lost(self) -> RunError:
-        return RunError(f"the Dask scheduler at {self._address} was lost; {_GO_ON}")
-
-    def _result(self, future: Any) -> Bundle:
-        try:
-            bundle: Bundle = future.result()
-            return bundle
-        except JaxcnnError:
-            raise
-        except Exception as error:
-            name = type(error).__name__
-            if isinstance(error, OSError) or name in _LOST:
-                raise self._scheduler_lost() from None
-            if name == "KilledWorker":
-                what = "one bundle after another was lost with its worker: is their memory enough?"
-                raise RunError(f"{what} {_GO_ON.capitalize()}") from None
-            raise RunError(f"a Dask worker failed: {_line(error)}; {_GO_ON}") from None
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__} {' '.join(str(error).split())[:160]}"
+    return RunError(f"a worker process was killed; {GO_ON}")

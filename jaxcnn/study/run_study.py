@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from jaxcnn.base.errors import InputError, RefusedError
-from jaxcnn.study.executors import DaskWorkers, LocalWorkers, RunnerSpec
+from jaxcnn.study.cluster import DaskWorkers
+from jaxcnn.study.executors import LocalWorkers, RunnerSpec
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.runner import EngineRunner
 from jaxcnn.study.schedule import WHOLE, Shard

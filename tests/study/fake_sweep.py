@@ -22,7 +22,8 @@ from fake_runner import FakeRunner, FixedPace, study
 
 from jaxcnn.base.errors import RunError
 from jaxcnn.study import durable, sweep
-from jaxcnn.study.executors import DaskWorkers, LocalWorkers, RunnerSpec
+from jaxcnn.study.cluster import DaskWorkers
+from jaxcnn.study.executors import LocalWorkers, RunnerSpec
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.schedule import Shard
 from jaxcnn.study.sweep import InProcess, sweep_with

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from fake_runner import FixedPace
 
 from jaxcnn.base.errors import RunError
-from jaxcnn.study.executors import DaskWorkers, LocalWorkers, RunnerSpec
+from jaxcnn.study.cluster import DaskWorkers
+from jaxcnn.study.executors import LocalWorkers, RunnerSpec
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.run_study import ENGINE, runner_words
 from jaxcnn.study.study_file import read_study
