@@ -250,10 +250,11 @@ def test_three_sweeps_on_one_directory_at_once(tmp_path, uninterrupted):
 
 
 def test_one_of_three_killed(tmp_path, uninterrupted):
-    processes = [started(tmp_path / "a", RESTARTS, "--shard", f"{i}/3") for i in range(3)]
-    for process in processes:
-        process.stdout.readline()
-    processes[1].kill()
+    deaths = [(), ("--die-at", 300), ()]
+    processes = [
+        started(tmp_path / "a", RESTARTS, "--shard", f"{i}/3", *death)
+        for i, death in enumerate(deaths)
+    ]
     assert [ended(process)[0] for process in processes] == [0, -signal.SIGKILL, 0]
     assert ended(started(tmp_path / "a", RESTARTS, "--shard", "1/3")) == (0, "")
     assert_same(tmp_path / "a", uninterrupted)
