@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,15 @@ def overhead_at(restarts: int) -> tuple[float, float, float]:
     """Seconds of the engine, of a sweep, and their ratio; the best of several each."""
     study = Study.from_words(restarts=restarts, **SMALL)
     runner = EngineRunner(**runner_words(study))
-    built = [runner.build(cell) for cell in study.cells]
-    jobs = [Job(b.params, 0, restarts, c.max_steps) for b, c in zip(built, study.cells)]
-    one = built[0]
+    launches = defaultdict(list)  # cells of one compiled shape run side by side
+    for cell in study.cells:
+        built = runner.build(cell)
+        job = Job(built.params, 0, restarts, cell.max_steps)
+        launches[built.family, built.settings, built.x64].append(job)
 
     def bare():
-        run(one.family, jobs, seed=0, settings=one.settings, x64=one.x64)
+        for (family, settings, x64), jobs in launches.items():
+            run(family, jobs, seed=0, settings=settings, x64=x64)
 
     def whole():
         with tempfile.TemporaryDirectory() as place:
