@@ -46,6 +46,8 @@ class LaneSettings(NamedTuple):
             lane (small parameters, so that lanes of many cells run side by side).
         tasks: most tasks in one launch.
         capacity: most restarts in one launch, 5 bytes each.
+        persistent: lanes in one program of the kernel of engine/persistent.py; 0 for the
+            plain loop.
     """
 
     width: int = 4096
@@ -53,6 +55,7 @@ class LaneSettings(NamedTuple):
     shared: bool = False
     tasks: int = 128
     capacity: int = 2**20
+    persistent: int = 0
 
 
 class Work(NamedTuple):
@@ -111,7 +114,7 @@ def stage_widths(width: int) -> tuple[int, ...]:
     return tuple(widths)
 
 
-class _Program:
+class LaneProgram:
     """The functions of one launch, closed over its work and settings."""
 
     def __init__(self, family: Family, work: Work, settings: LaneSettings) -> None:
@@ -173,11 +176,15 @@ class _Program:
             code=jnp.where(fresh, code, lanes.code), age=jnp.where(fresh, age, lanes.age)
         )
 
+    def task_of(self, slot: jax.Array) -> jax.Array:
+        """The task whose range holds each slot; the last one beyond them all."""
+        after = jnp.searchsorted(self.work.ends, slot, side="right", method="compare_all")
+        return jnp.minimum(after.astype(jnp.int32), self.work.ends.shape[0] - 1)
+
     def draw(self, first: jax.Array) -> _Lanes:
         """A pool of starts for the slots `first`, `first` + 1, …; empty beyond the last."""
         slot = first + jnp.arange(self.settings.width, dtype=jnp.int32)
-        task = jnp.sum(slot[:, None] >= self.work.ends[None, :], axis=1, dtype=jnp.int32)
-        task = jnp.minimum(task, self.work.ends.shape[0] - 1)
+        task = self.task_of(slot)
         begins = jnp.concatenate([jnp.zeros(1, jnp.int32), self.work.ends[:-1]])
         low = self.work.low[task] + (slot - begins[task]).astype(jnp.uint32)
         keys = jax.vmap(restart_key)(self.work.roots[task], low)
@@ -252,7 +259,7 @@ class _Filling(NamedTuple):
 
 
 def _run_down(
-    program: _Program, lanes: _Lanes, tick: jax.Array, floor: jax.Array | int
+    program: LaneProgram, lanes: _Lanes, tick: jax.Array, floor: jax.Array | int
 ) -> tuple[_Lanes, jax.Array]:
     """Advance until no more than `floor` lanes run."""
 
@@ -265,7 +272,7 @@ def _run_down(
     return lax.while_loop(going, body, (lanes, tick))
 
 
-def _refill(program: _Program, c: _Filling) -> _Filling:
+def _refill(program: LaneProgram, c: _Filling) -> _Filling:
     """Retire finished lanes and put starts from the pool in their place."""
     width = program.settings.width
     landed = program.retire(c.landed, c.lanes)
@@ -284,7 +291,7 @@ def _refill(program: _Program, c: _Filling) -> _Filling:
     return c._replace(lanes=lanes, used=used, landed=landed)
 
 
-def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
+def _fill(program: LaneProgram) -> tuple[Landed, _Lanes, jax.Array]:
     """The wide stage: until no restart is left to start and the next width holds the rest."""
     width = program.settings.width
     widths = stage_widths(width)
@@ -329,7 +336,7 @@ def _fill(program: _Program) -> tuple[Landed, _Lanes, jax.Array]:
     return landed, filling.lanes, filling.tick
 
 
-def _drain(program: _Program, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:
+def _drain(program: LaneProgram, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:
     """The tail: narrower and narrower, until every lane has its outcome."""
     widths = stage_widths(program.settings.width)
     for stage in range(1, len(widths)):
@@ -355,7 +362,7 @@ def _drain(program: _Program, landed: Landed, lanes: _Lanes, tick: jax.Array) ->
 @partial(jax.jit, static_argnames=("family", "settings"))
 def launch(family: Family, settings: LaneSettings, work: Work) -> Landed:
     """Run every restart of `work` to its outcome. One compilation per family and settings."""
-    program = _Program(family, work, settings)
+    program = LaneProgram(family, work, settings)
     landed, lanes, tick = _fill(program)
     return _drain(program, landed, lanes, tick)
 
@@ -363,7 +370,7 @@ def launch(family: Family, settings: LaneSettings, work: Work) -> Landed:
 @partial(jax.jit, static_argnames=("family", "settings"))
 def draw_only(family: Family, settings: LaneSettings, work: Work) -> jax.Array:
     """Draw one pool of starts and reduce it: what drawing alone costs."""
-    pool = _Program(family, work, settings).draw(jnp.int32(0))
+    pool = LaneProgram(family, work, settings).draw(jnp.int32(0))
     return sum((jnp.sum(m.astype(jnp.float32)) for m in pool.state), start=jnp.float32(0))
 
 

@@ -7,6 +7,7 @@ joining it to others would copy it at every step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -52,6 +53,14 @@ class Packing:
                 else:
                     leaves[i] = block
                 at += size
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def of_scalars(self, rows: Sequence[Sequence[jax.Array]]) -> Any:
+        """The tree of a packing of scalars, from the rows of its matrices."""
+        leaves: list[Any] = [None] * len(self.shapes)
+        for row, (_, members) in zip(rows, self.groups, strict=True):
+            for i, leaf in zip(members, row, strict=True):
+                leaves[i] = leaf
         return jax.tree.unflatten(self.treedef, leaves)
 
 

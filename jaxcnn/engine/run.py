@@ -27,6 +27,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_key, root_key
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import (
+    Landed,
     LaneSettings,
     Work,
     compiled_shape,
@@ -34,6 +35,7 @@ from jaxcnn.engine.lanes import (
     lane_steps,
     launch,
 )
+from jaxcnn.engine.persistent import launch_persistent
 
 
 class Job(NamedTuple):
@@ -162,7 +164,7 @@ def run(
                     return
                 work = jax.device_put(_work(jobs, pieces, seed, settings), device)
                 _compile_once(family, shape, work, (device, x64))
-                landed = jax.device_get(launch(family, shape, work))
+                landed = jax.device_get(launch_as_set(family, shape, work))
                 at = 0
                 for piece in pieces:
                     span = slice(piece.offset, piece.offset + piece.count)
@@ -198,6 +200,14 @@ def run(
     return results, account
 
 
+def launch_as_set(family: Family, settings: LaneSettings, work: Work) -> Landed:
+    """One launch by the plain loop, or by the persistent kernel if the settings ask for it."""
+    if settings.persistent:
+        interpret = next(iter(work.ends.devices())).platform == "cpu"
+        return launch_persistent(family, settings, work, interpret)
+    return launch(family, settings, work)
+
+
 _COMPILING = threading.Lock()
 _COMPILED: set[Any] = set()
 
@@ -212,7 +222,7 @@ def _compile_once(family: Family, settings: LaneSettings, work: Work, place: Any
     with _COMPILING:
         if key not in _COMPILED:
             empty = work._replace(ends=jnp.zeros_like(work.ends))
-            launch(family, settings, empty).steps.block_until_ready()
+            launch_as_set(family, settings, empty).steps.block_until_ready()
             _COMPILED.add(key)
 
 

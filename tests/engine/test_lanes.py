@@ -12,7 +12,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import block_key, root_key
 from jaxcnn.engine.dynamics import Dynamics
-from jaxcnn.engine.lanes import LaneSettings, Work, _Program, lane_steps, stage_widths
+from jaxcnn.engine.lanes import LaneProgram, LaneSettings, Work, lane_steps, stage_widths
 from jaxcnn.engine.run import Job, run
 from jaxcnn.study.build import build
 
@@ -33,7 +33,7 @@ def states(built, widths):
 
         def program(work, width):
             settings = built.settings._replace(width=width, tasks=1)
-            return _Program(built.family, work, settings)
+            return LaneProgram(built.family, work, settings)
 
         pool = jax.jit(lambda w: program(w, max(widths)).draw(jnp.int32(0)))(work)
         for width in widths:
