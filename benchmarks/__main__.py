@@ -30,6 +30,7 @@ PARTS = {
     "lanes": "benchmarks.lanes",
     "growth": "benchmarks.growth",
     "limits": "benchmarks.limits",
+    "persistent": "benchmarks.persistent",
     "startup": "benchmarks.startup",
     "targets": "benchmarks.targets",
 }
