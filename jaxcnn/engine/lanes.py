@@ -359,7 +359,11 @@ def _drain(program: LaneProgram, landed: Landed, lanes: _Lanes, tick: jax.Array)
     return landed
 
 
-@partial(jax.jit, static_argnames=("family", "settings"))
+# A launch keeps one core busy, and there is one for each core: threads inside would only wait.
+ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
+
+
+@partial(jax.jit, static_argnames=("family", "settings"), compiler_options=ONE_THREAD)
 def launch(family: Family, settings: LaneSettings, work: Work) -> Landed:
     """Run every restart of `work` to its outcome. One compilation per family and settings."""
     program = LaneProgram(family, work, settings)

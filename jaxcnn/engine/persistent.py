@@ -66,11 +66,8 @@ def launch_persistent(
         jnp.stack([work.every, program.total]),
     )
     # Lanes that have nothing to store write behind the last slot.
-    out = [
-        jax.ShapeDtypeStruct((capacity + block,), jnp.int32),
-        jax.ShapeDtypeStruct((capacity + block,), jnp.int32),
-        jax.ShapeDtypeStruct((width // block,), jnp.int32),
-    ]
+    ends = ((capacity + block,), (capacity + block,), (width // block,))
+    out = [jax.eval_shape(lambda shape=shape: jnp.zeros(shape, jnp.int32)) for shape in ends]
     kernel = partial(_kernel, program, jax.tree.structure(inputs))
     leaves = jax.tree.leaves(inputs)
     codes, ages, rounds = pl.pallas_call(
@@ -173,7 +170,7 @@ def _take(mask: jax.Array, new: Any, old: Any) -> Any:
 
 def _unchanged(state: Any, old: Any) -> jax.Array:
     same = [x == y for x, y in zip(jax.tree.leaves(state), jax.tree.leaves(old), strict=True)]
-    whole = same[0]
+    whole: jax.Array = same[0]
     for one in same[1:]:
         whole = whole & one
     return whole

@@ -204,8 +204,10 @@ def launch_as_set(family: Family, settings: LaneSettings, work: Work) -> Landed:
     """One launch by the plain loop, or by the persistent kernel if the settings ask for it."""
     if settings.persistent:
         interpret = next(iter(work.ends.devices())).platform == "cpu"
-        return launch_persistent(family, settings, work, interpret)
-    return launch(family, settings, work)
+        landed: Landed = launch_persistent(family, settings, work, interpret)
+    else:
+        landed = launch(family, settings, work)
+    return landed
 
 
 _COMPILING = threading.Lock()

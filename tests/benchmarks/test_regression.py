@@ -55,8 +55,8 @@ def test_a_grid_compiles_once_and_wastes_no_more_lane_steps_than_it_did():
     jobs = [Job(b.params, 0, 20_000, c.max_steps) for b, c in zip(built, cells, strict=True)]
     _, account = run(built[0].family, jobs, seed=0, settings=built[0].settings, streams=1)
     assert launch._cache_size() - before <= 1
-    assert account.useful_steps == pytest.approx(5.18e6, rel=0.02)
-    assert account.lane_steps <= 9.0e6
+    assert account.useful_steps == pytest.approx(5.92e6, rel=0.02)
+    assert account.lane_steps <= 9.5e6
 
 
 def test_many_restarts_keep_the_lanes_busy():
