@@ -43,7 +43,9 @@ def outcomes(phi, s, m, norm2, cell, most=60_000):
 
 
 def nodes(init, k, radius, order):
-    """(x, y) and weights: a Gauss rule in x² + y² times equal angles."""
+    """(x, y) and weights: a Gauss rule in x² + y² times equal angles; or the point `radius`."""
+    if init == "point":
+        return *(np.array([z]) for z in radius), np.ones(1)
     if init == "gaussian":
         t, weight = special.roots_laguerre(order)
         r = radius * np.sqrt(2 * t)

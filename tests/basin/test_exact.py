@@ -17,7 +17,7 @@ from jaxcnn.basin.quadrature import integrate
 from jaxcnn.basin.rules import beta_rule, gamma_rule, normal_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
 from tests.basin.plain_quadrature import plain_probability
-from tests.basin.registry import FURTHER, GAUSSIAN_FILTER, INDEPENDENT, H
+from tests.basin.registry import FIXED, FURTHER, GAUSSIAN_FILTER, INDEPENDENT, H
 
 
 def cell(**options):
@@ -52,6 +52,14 @@ PLAIN = (
 def test_the_registry_is_that_of_a_plain_quadrature(known, order):
     """Bisection to 2⁻³² and a rule of one high order: both leave less than 10⁻⁹."""
     assert plain_probability(known.cell, order) == pytest.approx(known.p_global, abs=1e-9)
+
+
+def test_a_fixed_start_is_that_of_a_plain_run():
+    """x = 1ᵀa/√k, and y = ‖a − mean‖ as a* is a ramp beside its mean."""
+    mean = sum(FIXED) / 25
+    place = 5 * mean, math.sqrt(sum((a - mean) ** 2 for a in FIXED))
+    slow = plain_probability(H | {"init": "point", "init_scale": place}, 1)
+    assert exact_probability(cell(**H), a=FIXED).p_global == pytest.approx(slow, abs=1e-9)
 
 
 @pytest.mark.parametrize("known", [INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19]], ids=str)
