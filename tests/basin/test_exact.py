@@ -5,6 +5,8 @@ import math
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import gammaln
 
@@ -13,7 +15,7 @@ from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.basin.exact import exact_probability
 from jaxcnn.basin.marginal import angle_split
 from jaxcnn.basin.problem import problem_of
-from jaxcnn.basin.quadrature import integrate
+from jaxcnn.basin.quadrature import _angles, integrate
 from jaxcnn.basin.rules import beta_rule, gamma_rule, normal_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
 from tests.basin.plain_quadrature import plain_probability
@@ -62,12 +64,45 @@ def test_a_fixed_start_is_that_of_a_plain_run():
     assert exact_probability(cell(**H), a=FIXED).p_global == pytest.approx(slow, abs=1e-9)
 
 
-@pytest.mark.parametrize("known", [INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19]], ids=str)
+FEW = (INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19])
+REST = [known for known in INDEPENDENT + FURTHER if known not in FEW]
+
+
+@pytest.mark.parametrize(
+    "known", [*FEW, *(pytest.param(one, marks=pytest.mark.heavy) for one in REST)], ids=str
+)
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])
 def test_the_error_is_never_below_the_true_error_at_any_tolerance(known, tolerance):
     problem = problem_of(cell(**known.cell), **known.start)
     got = integrate(Stepper(problem), [known.cell.get("p", 6)], tolerance, strict=False)
     assert abs(got.p_global[0] - known.p_global) <= got.error[0] + 6e-13
+
+
+@pytest.mark.heavy
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(
+    k=st.integers(3, 60),
+    share=st.floats(0.02, 0.95),
+    norm=st.floats(0.2, 6.0),
+    b=st.floats(0.1, 1.0),
+    law=st.sampled_from([("ball", 1.0), ("ball", 4.0), ("sphere", 1.0), ("gaussian", 0.4)]),
+    p=st.integers(2, 40),
+    exponent=st.floats(-9.0, -2.0),
+)
+def test_errors_are_honest_on_drawn_cells(k, share, norm, b, law, p, exponent):
+    """Against a rule of order 32; refusals are honest too."""
+    init, scale = law
+    drawn = cell(
+        k=k, ratio=min(share * (k + math.pi - 1) / math.pi, k), teacher_norm=norm, init=init,
+        init_scale=scale, step_size=2 * math.pi * b / (k + math.pi - 1),
+    )  # fmt: skip
+    stepper = Stepper(problem_of(drawn))
+    try:
+        got = integrate(stepper, [p], 10.0**exponent, strict=False)
+    except NotExactError:
+        return
+    finer = _angles(stepper, 32, [p])
+    assert abs(got.p_global[0] - finer.good[0]) <= got.error[0] + finer.noise[0] + 1e-12
 
 
 def test_gaussian_filter_with_its_integral_over_the_norm():
