@@ -191,7 +191,7 @@ def boundary(
     Raises:
         NotExactError: the experiment is outside what the four scalars carry.
     """
-    plain = cell.with_(init="zero", filter_init="sphere")
+    plain = cell.with_(init="zero", init_scale=1.0)
     teacher = teacher or Teacher(
         k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm
     )

@@ -162,6 +162,18 @@ def test_edge_state_is_that_of_the_landscape():
     assert grow == pytest.approx(1.0)
 
 
+def test_start_laws_do_not_matter():
+    base = {"k": 25, "ratio": 4, "step_size": 0.05}
+    wanted = float(boundary(Cell(**base)).angle(0.1, -0.2))
+    laws = (
+        {"init": "box", "init_scale": 0.3},
+        {"init": "gaussian", "init_scale": 0.5, "filter_init": "gaussian"},
+        {"filter_init": "shortcut", "teacher_angle": 1.0},
+    )
+    for law in laws:
+        assert float(boundary(Cell(**base, **law)).angle(0.1, -0.2)) == wanted
+
+
 def test_distance_of_a_full_start():
     edge = boundary(Cell(k=25, ratio=4, step_size=0.05))
     t = edge.teacher
