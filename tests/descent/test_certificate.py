@@ -25,13 +25,14 @@ class RunOn(NamedTuple):
     """A family run on beyond its certificate.
 
     The verdict is 10 × the first certificate (0: none fired) + where the run then arrived
-    (1: φ < 0.02, 2: φ > π − 0.2). An uncertified run has to come closer (10⁻⁴, 0.03).
+    (1: φ < 0.02, 2: φ > π − 0.2). An uncertified run has to come closer (10⁻⁴, 0.03), and M to
+    its moving rest point: beside b = 2 it swings long after the angle has arrived.
     """
 
     inner: Any
 
     def __call__(self, params: Any) -> Dynamics:
-        inner = self.inner(params)
+        inner, rates = self.inner(params), params.rates
 
         def start(key):
             at = inner.start(key)
@@ -46,8 +47,10 @@ class RunOn(NamedTuple):
             at, code = state
             low = jnp.where(code > 0, 0.02, 1e-4)
             high = jnp.where(code > 0, 0.2, 0.03)
+            rest = rates.c * rates.sum2 * (jnp.pi - RELU.values(at.angle).g) / rates.b
+            settled = (code > 0) | (jnp.abs(at.m - rest) < 0.02 * rates.power)
             there = jnp.where(at.angle < low, 1, jnp.where(at.angle > jnp.pi - high, 2, 0))
-            return jnp.where(there > 0, 10 * code + there, 0)
+            return jnp.where(settled & (there > 0), 10 * code + there, 0)
 
         return Dynamics(start, step, verdict)
 
@@ -102,16 +105,16 @@ LAWS = [("ball", "sphere"), ("sphere", "gaussian"), ("gaussian", "gaussian"), ("
 
 @pytest.mark.parametrize(("init", "filter_init"), LAWS[:2])
 def test_certified_runs_end_where_the_certificate_says(init, filter_init):
-    """10⁴ runs over random k, p, ratio, norm, step size; uncertified ones below 1 and 10 in 10³."""
+    """10⁴ runs over random k, p, ratio, norm, step size; uncertified ones below 1 in 10³."""
     assert judge(init, filter_init, True, cells=60, restarts=45, seed=1) < 1e-3
-    assert judge(init, filter_init, False, cells=60, restarts=45, seed=2) < 1e-2
+    assert judge(init, filter_init, False, cells=60, restarts=45, seed=2) < 1e-3
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("init", "filter_init"), LAWS)
 def test_a_million_certified_runs_end_where_the_certificate_says(init, filter_init):
     assert judge(init, filter_init, True, cells=1000, restarts=150, seed=3) < 1e-3
-    assert judge(init, filter_init, False, cells=1000, restarts=100, seed=4) < 1e-2
+    assert judge(init, filter_init, False, cells=1000, restarts=100, seed=4) < 1e-3
 
 
 def rates(b=0.5, k=25, ratio=4.0, norm=1.0):
