@@ -82,7 +82,7 @@ def against_c(out) -> None:
     libraries = [recurrence.compiled(unroll) for unroll in recurrence.UNROLLS]
     table = [Cell(k=k, ratio=r, step_size=STEP_SIZE) for k in KS for r in RATIOS]
     ours = {
-        "engine, the longest runs, (49, 16)": Runs([cell], 200_000),
+        "engine, long runs (49, 16)": Runs([cell], 200_000),
         "engine, Table 1": Runs(table, 50_000),
     }
     best = dict.fromkeys(recurrence.FORMS, 0.0)

@@ -10,7 +10,9 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.basin.boundary import boundary
 from jaxcnn.descent.certificate import Scalars
-from jaxcnn.descent.full import FullState, scalars
+from jaxcnn.descent.full import scalars, standing
+from jaxcnn.descent.kernel import RELU
+from jaxcnn.model.population import Student
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
 from tests import reference
@@ -59,11 +61,13 @@ def test_engines_and_boundary_agree_with_the_reference(golden):
     assert 0.1 < wanted.mean() < 0.95
 
     full = build(cell, engine="full", dtype="float64", teacher=teacher)
-    codes, later = followed(full, FullState(jnp.asarray(np.concatenate([v, a], axis=1))))
+    params = jax.tree.map(jnp.asarray, full.params)
+    begin = jax.vmap(lambda v, a: standing(RELU, params, Student(v, a)))(*map(jnp.asarray, (v, a)))
+    codes, later = followed(full, begin)
     np.testing.assert_array_equal(np.asarray(codes) == Outcome.GLOBAL, wanted)
     assert np.isin(codes, (Outcome.GLOBAL, Outcome.SPURIOUS)).all()
     first = jax.tree.map(lambda x: x[0], later)
-    got = scalars(first, jax.tree.map(jnp.asarray, full.params.target))
+    got = scalars(first, params.target)
     np.testing.assert_allclose(np.stack(got), golden.scalars, rtol=0, atol=1e-12)
 
     pairs = zip(v, a, strict=True)
