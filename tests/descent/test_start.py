@@ -17,8 +17,8 @@ def draw(cell, start=None, patches=None, draws=DRAWS):
     built = build(cell, engine="full", dtype="float64", start=start, patches=patches)
     params = jax.tree.map(jnp.asarray, built.params)
     keys = jax.random.split(jax.random.key(9), draws)
-    z = np.asarray(jax.jit(jax.vmap(built.family(params).start))(keys).z)
-    return z[:, : cell.p], z[:, cell.p :], params
+    at = jax.jit(jax.vmap(built.family(params).start))(keys)
+    return np.asarray(at.v), np.asarray(at.a), params
 
 
 def cell(**options):
