@@ -8,7 +8,8 @@ from scipy import stats
 from stepping import built64, close, walk
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.descent.full import FullState, scalars
+from jaxcnn.descent.full import scalars, standing
+from jaxcnn.descent.kernel import RELU
 from jaxcnn.descent.perturbed import Noise, in_ball, strength
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.study.build import build
@@ -45,15 +46,14 @@ def test_filter_is_on_the_sphere_while_the_noise_is_on_then_plain_descent():
     state = walk(built, 1, state=noisy)
     after = walk(built, 200, state=state)
     plain = built64(Cell(k=9, ratio=4.0, p=5, filter_step_size=0.2), engine="full")
-    begun = plain.family(plain.params).start(jax.random.key(0))
-    begun = begun._replace(z=jnp.concatenate(state.student))
-    close(jnp.concatenate(after.student), walk(plain, 200, state=begun).z, 1e-10)
+    then = walk(plain, 200, state=standing(RELU, plain.params, state.student))
+    close(jnp.concatenate(after.student), jnp.concatenate([then.v, then.a]), 1e-10)
     # On four scalars the same start makes the same plain steps.
     small = built64(CELL)
     assert small.engine == "reduced"
-    at = scalars(FullState(jnp.concatenate(state.student)), built.params.target)
+    at = scalars(state.student, built.params.target)
     quiet = walk(small, 1)._replace(at=at, age=jnp.int32(40))
-    expected = scalars(FullState(jnp.concatenate(after.student)), built.params.target)
+    expected = scalars(after.student, built.params.target)
     for one, other in zip(walk(small, 200, state=quiet).at, expected, strict=True):
         close(one, other, 1e-9)
 
@@ -82,7 +82,7 @@ def test_four_scalars_have_the_law_of_the_full_state(name):
                 state = dynamics.step(state)
                 if engine == "reduced":
                     return state, state.at
-                return state, scalars(FullState(jnp.concatenate(state.student)), params.target)
+                return state, scalars(state.student, params.target)
 
             path = jax.lax.scan(step, dynamics.start(key), length=30)[1]
             return [jax.tree.map(lambda x, i=i: x[i], path) for i in (0, 29)]
