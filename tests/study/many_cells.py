@@ -2,7 +2,7 @@
 
     python many_cells.py DIRECTORY CELLS RESTARTS [fake|real]
 
-Cells must be a multiple of 1000.
+Cells must be a multiple of 1000, and at least 2000.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from jaxcnn.study.runner import EngineRunner
 from jaxcnn.study.study import Study
 from jaxcnn.study.sweep import InProcess, sweep_with
 from jaxcnn.study.table import table
+from jaxcnn.study.unit import Task
 
 
 class Forgetful(FakeRunner):
@@ -46,7 +47,7 @@ def main(directory: str, cells: str, restarts: str, engine: str = "fake") -> Non
     words = {"fixed": {"k": 25, "p": 6, "teacher_norm": 0.6}, "grid": grid}
     study = Study.from_words(restarts=int(restarts), **words)
     runner = Forgetful() if engine == "fake" else EngineRunner(**runner_words(study))
-    runner([study.cells[0]], [])
+    runner([study.cells[0]], [Task(0, 0, 10)])
     before = peak()
 
     def watch(_):

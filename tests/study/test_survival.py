@@ -177,6 +177,7 @@ def test_on_a_dask_cluster(tmp_path, study_file, whole, cache):
     assert errors.startswith(f"the Dask scheduler at {cluster.address} ")
     assert count_units(path) < 8 * RESTARTS / 256
     cluster.start_scheduler()
+    cluster.start_worker(**cache)
     words = ("sweep", study_file, "--out", path, "--dask", cluster.address)
     assert ended(jaxcnn(*words, **cache)) == (0, "")
     assert exported(path, cache) == whole
