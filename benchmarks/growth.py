@@ -96,11 +96,11 @@ def of_full(out) -> None:
 
 def of_samples(out) -> None:
     points = []
-    for samples in (64, 256, 1024, 4096):
-        cell = Cell(k=9, samples=samples, data="shared", max_steps=64, **PLAIN)
+    for samples in (32, 128, 512, 2048):
+        cell = Cell(k=9, samples=samples, data="shared", max_steps=16, **PLAIN)
         built = build(cell)
         job = Job(built.params, 0, built.settings.width * cpu_count(), cell.max_steps)
-        account = fastest(built.family, [job], built.settings, 2)
+        account = fastest(built.family, [job], built.settings, 1)
         points.append((samples, 1e9 * account.seconds / account.lane_steps))
     curve(out, "finite samples against n, k = 9, p = 6", "samples", "ns per lane-step", points)
 
