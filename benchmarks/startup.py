@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-REPEATS = 5
+REPEATS = 3
 IMPORTS = {
     "jax": "import jax",
     "jaxcnn and jax": "import jaxcnn, jax",
@@ -56,5 +56,5 @@ def main(out):
     least = {name: min(values) for name, values in seconds.items()}
     rows = [(name, value, value - least["jax"]) for name, value in least.items()]
     out.table("startup: import time in a fresh process", ("import", "seconds", "less jax"), rows)
-    rows = [(name, min(command_seconds(a) for _ in range(2))) for name, a in COMMANDS.items()]
+    rows = [(name, command_seconds(a)) for name, a in COMMANDS.items()]
     out.table("startup: whole processes, first byte to last", ("command", "seconds"), rows)
