@@ -38,7 +38,7 @@ def main(out):
     for name in out.wanted(cells, out.cells):
         cell = cell_of(*map(int, name.split(",")))
         built = build(cell)
-        few, many = account_of([cell], FEW, 3), account_of([cell], MANY)
+        few, many = account_of([cell], FEW, 2), account_of([cell], MANY)
         fixed = max(0.0, (few.seconds * MANY - many.seconds * FEW) / (MANY - FEW))
         each = draw_seconds(built.family, Job(built.params, 0, 2**14, 1), seed=0, settings=built.settings)  # fmt: skip
         drawing = each * many.draws / cpu_count()

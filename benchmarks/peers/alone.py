@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,9 @@ PEERS = {
 }
 COMPILED = ("jax", "numba", "diffrax")
 OWN_THREADS = ("numba", "diffrax")
+PROCESSES = ("numpy", "torch")
+"""Peers whose batches go to a process for each core, single-threaded: the GIL holds threads up."""
+
 LANES, FEW, BUDGET = (512, 2048, 8192), 2000, 15.0
 """Lanes a batch; restarts of the fixed-step answer; seconds for an answer, longer ones scaled."""
 
@@ -55,39 +59,55 @@ def compile_seconds(peer) -> float:
     return first - second
 
 
-def rate(peer, k: int, lanes: int, threads: int) -> float:
-    """Restart-steps a second, `lanes` on each thread; enough steps for a quarter of a second."""
+def call(name: str, function: str, *arguments):
+    """A function of a peer, by name, so that another process can be asked for it."""
+    return getattr(importlib.import_module(f"benchmarks.peers.{PEERS[name]}"), function)(*arguments)
+
+
+def crew(name: str, workers: int) -> Executor:
+    """Who runs batches side by side."""
+    if workers == 1 or name not in PROCESSES:
+        return ThreadPoolExecutor(workers)
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # read by those who start now
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def rate(name: str, k: int, lanes: int, workers: int) -> float:
+    """Restart-steps a second, `lanes` with each worker; enough steps for a quarter of a second."""
     at = question.fixed(k, 4)
-    chunks = [question.starts(np.random.default_rng(i), lanes, at) for i in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:
+    chunks = [question.starts(np.random.default_rng(i), lanes, at) for i in range(workers)]
+    with crew(name, workers) as pool:
 
         def take(steps):
-            return list(pool.map(lambda c: peer.fixed_steps(*c, at, steps), chunks))
+            return list(
+                pool.map(call, *zip(*((name, "fixed_steps", *c, at, steps) for c in chunks)))
+            )
 
         steps = 8
         take(steps)
         while (seconds := seconds_of(partial(take, steps))) < 0.25:
             steps *= 4
-    return threads * lanes * steps / seconds
+    return workers * lanes * steps / seconds
 
 
-def answer(name: str, peer, cell: tuple[int, int], restarts: int, lanes: int, threads: int) -> dict:
+def answer(name: str, cell: tuple[int, int], restarts: int, lanes: int, workers: int) -> dict:
     """P(global) of a cell, every lane to its end: time, steps paid, steps of use.
 
     Batches are run until the time budget is spent; what is left is scaled by restarts.
     """
     at = question.fixed(*cell)
     cuts = range(0, restarts, lanes)
-    chunks = [
-        question.starts(np.random.default_rng([*cell, i]), min(lanes, restarts), at) for i in cuts
-    ]
+    lanes = min(lanes, restarts)
+    chunks = [question.starts(np.random.default_rng([*cell, i]), lanes, at) for i in cuts]
     done: list = []
-    began = time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
+    with crew(name, workers) as pool:
+        if name in PROCESSES:  # import before the clock runs
+            list(pool.map(call, *zip(*((name, "fixed_steps", *chunks[0], at, 1),) * workers)))
+        began = time.perf_counter()
         while len(done) < len(chunks) and time.perf_counter() - began < BUDGET:
-            some = chunks[len(done) : len(done) + threads]
-            done += pool.map(lambda c: peer.until_settled(*c, at), some)
-    seconds = time.perf_counter() - began
+            some = chunks[len(done) : len(done) + workers]
+            done += pool.map(call, *zip(*((name, "until_settled", *c, at) for c in some)))
+        seconds = time.perf_counter() - began
     angle = np.concatenate([d[0] for d in done])
     own = [np.broadcast_to(d[1], len(d[0])) for d in done]
     # Under vmap a lane that is done waits for the others: the most steps are paid by all.
@@ -100,7 +120,7 @@ def answer(name: str, peer, cell: tuple[int, int], restarts: int, lanes: int, th
         "seconds": seconds * share,
         "paid": sum(int(x.sum()) for x in paid) * share,
         "lanes": lanes,
-        "threads": threads,
+        "threads": workers,
     }
 
 
@@ -138,7 +158,7 @@ def measure(name: str, cell: tuple[int, int], restarts: dict) -> dict:
             for lanes in LANES[1:2] if own_threads else LANES:
                 for threads in {1, 1 if own_threads else CORES}:
                     entry = {"k": k, "lanes": lanes, "threads": threads}
-                    found["rates"].append(entry | {"rate": rate(peer, k, lanes, threads)})
+                    found["rates"].append(entry | {"rate": rate(name, k, lanes, threads)})
         at = question.fixed(*cell)
         start = question.starts(np.random.default_rng(7), FEW, at)
         began = time.perf_counter()
@@ -154,7 +174,7 @@ def measure(name: str, cell: tuple[int, int], restarts: dict) -> dict:
     elif name != "diffrax":
         here = [r for r in found["rates"] if r["k"] == 25 and r["lanes"] == lanes]
         threads = max(here, key=lambda r: r["rate"])["threads"]
-    found["settled"] = answer(name, peer, cell, n, lanes, threads)
+    found["settled"] = answer(name, cell, n, lanes, threads)
     found["peak_mib"] = peak_mib()
     if name == "numba":
         found["grid"] = grid_of(peer, restarts)

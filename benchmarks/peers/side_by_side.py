@@ -138,7 +138,7 @@ def grid(out, ours: dict, found: list[dict], steps, n: dict[str, int]) -> None:
                     seconds = sum(row["seconds"] for row in one["grid"])
             ends = [rate_at(rates, k, lanes, threads) / 1e6 for k in (25, 100)]
             rows.append((f"{name}, {form}", *ends, text, seconds, f"{seconds / mc:.0f}"))
-    columns = ("", "M steps/s, k=25", "k=100", "lanes/threads", "seconds", "x jaxcnn")
+    columns = ("", "M steps/s, k=25", "k=100", "lanes/workers", "seconds", "x jaxcnn")
     total = sum(n.values())
     title = (
         f"peers: P(global) +- 0.005 on the 36 cells of Table 1, {total} restarts told to the peers"
