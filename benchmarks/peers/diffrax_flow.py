@@ -39,7 +39,7 @@ def _solve(v, a, w_star, a_star):
             stepsize_controller=diffrax.PIDController(rtol=1e-3, atol=1e-5),
             event=diffrax.Event(arrived),
             saveat=diffrax.SaveAt(t1=True),
-            max_steps=100_000,
+            max_steps=4096,
             throw=False,
         )
         return found.ys[0][-1], found.stats["num_steps"]
