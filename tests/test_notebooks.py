@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, at small size, and is committed with its outputs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,15 +27,26 @@ def shown(cells):
     ]
 
 
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """One store of compiled programs for all notebooks, which share most of them."""
+    store = str(tmp_path_factory.mktemp("compiled"))
+    ours = {
+        "JAX_COMPILATION_CACHE_DIR": store,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    return ours | os.environ
+
+
 def test_there_are_five():
     assert len(NOTEBOOKS) == 5
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_at_small_size(path, tmp_path):
+def test_runs_at_small_size(path, tmp_path, environment):
     # A process of its own: event loops and sockets end with it.
     command = [sys.executable, str(FOLDER / "execute.py"), path.stem, "--small", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     outputs = shown(code_cells(tmp_path / path.name))
     assert any(kind == "text/html" for kind, _ in outputs), "results show as HTML tables"
