@@ -120,13 +120,14 @@ def level_at_a_width(confidence: float) -> float:
 
     Stopping at the first of several looks at which the interval is narrow enough favours
     samples whose proportion happens to lie farther from one half, and the interval then misses
-    more often than α = 1 − confidence: 1.11 α at 0.95, 1.18 α at 0.99, 1.30 α at 0.999. At
+    more often than α = 1 − confidence, most where successes are rare: up to 1.27 α at 0.95 and
+    1.5 α at 0.99 and 0.999. At
 
-        1 − α / (1 + 0.06 log(1/α))
+        1 − α / (1 + 0.12 log(1/α))
 
     it misses with probability at most α. That is not proved but found by exact enumeration:
-    looks at an eighth of an octave from 256, widths down to 0.005, confidences from 0.5 to 0.999.
-    It makes intervals 3.6 % wider at 0.95.
+    looks at an eighth of an octave from 256, widths down to 0.002, confidences from 0.5 to 0.999.
+    It makes intervals 6.6 % wider at 0.95.
 
     Args:
         confidence: in (0, 1).
@@ -135,7 +136,7 @@ def level_at_a_width(confidence: float) -> float:
         InputError: if the confidence is not in (0, 1).
     """
     error = 1.0 - confidence_level(confidence)
-    return 1.0 - error / (1.0 - 0.06 * math.log(error))
+    return 1.0 - error / (1.0 - 0.12 * math.log(error))
 
 
 def proportion_bounds(counts: Counts, confidence: float = 0.95) -> Interval:
