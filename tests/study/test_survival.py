@@ -197,7 +197,7 @@ def test_clusters_that_cannot_be_used_are_refused_in_one_line(tmp_path, study_fi
 
     refused("tcp://127.0.0.1:9", "cannot be reached")
     refused("nonsense", "must be an address such as tcp://HOST:8786")
-    refused("ftp://127.0.0.1:9", "cannot be reached")
+    refused("ftp://127.0.0.1:9", "must be an address such as tcp://HOST:8786")
     without = tmp_path / "without/distributed.py"
     without.parent.mkdir()
     without.write_text("raise ModuleNotFoundError('distributed')\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jaxcnn.view.progress import watched
 from jaxcnn.view.runs import open_run
 
 _PATIENCE = "10s"  # for the scheduler to answer
-_ADDRESS = re.compile(r"[a-z]+://\S+:\d+")
+_ADDRESS = re.compile(r"(tcp|tls|wss?)://\S+:\d+")
 
 
 def run(study: Path, *, out: Path, workers: int, shard: str | None, dask: str | None) -> None:
@@ -54,5 +55,6 @@ def _client(address: str) -> Any:
     try:
         return distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
+        sys.unraisablehook = lambda _: None  # the half-made client complains as it is collected
         reason = " ".join(str(error).split())[:100]
         raise InputError("dask", address, f"cannot be reached: {reason}") from None
