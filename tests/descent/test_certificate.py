@@ -105,16 +105,16 @@ LAWS = [("ball", "sphere"), ("sphere", "gaussian"), ("gaussian", "gaussian"), ("
 
 @pytest.mark.parametrize(("init", "filter_init"), LAWS[:2])
 def test_certified_runs_end_where_the_certificate_says(init, filter_init):
-    """10⁴ runs over random k, p, ratio, norm, step size; uncertified ones below 1 in 10³."""
+    """10⁴ runs over random k, p, ratio, norm, step size; uncertified ones below 1 and 10 in 10³."""
     assert judge(init, filter_init, True, cells=60, restarts=45, seed=1) < 1e-3
-    assert judge(init, filter_init, False, cells=60, restarts=45, seed=2) < 1e-3
+    assert judge(init, filter_init, False, cells=60, restarts=45, seed=2) < 1e-2
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("init", "filter_init"), LAWS)
 def test_a_million_certified_runs_end_where_the_certificate_says(init, filter_init):
     assert judge(init, filter_init, True, cells=1000, restarts=150, seed=3) < 1e-3
-    assert judge(init, filter_init, False, cells=1000, restarts=100, seed=4) < 1e-3
+    assert judge(init, filter_init, False, cells=1000, restarts=100, seed=4) < 1e-2
 
 
 def rates(b=0.5, k=25, ratio=4.0, norm=1.0):
