@@ -22,8 +22,10 @@ def cost(cell, engine, function):
         dynamics = built.family(built.params)
         keys = jax.random.split(jax.random.key(0), LANES)
         state = jax.eval_shape(jax.vmap(dynamics.start, out_axes=-1), keys)
-        many = jax.jit(jax.vmap(getattr(dynamics, function), in_axes=-1, out_axes=-1))
-        found = many.lower(state).compile().cost_analysis()
+        many = getattr(dynamics, function)
+        if not dynamics.lanes_last:
+            many = jax.vmap(many, in_axes=-1, out_axes=-1)
+        found = jax.jit(many).lower(state).compile().cost_analysis()
     names = ("flops", "transcendentals", "bytes accessed")
     return tuple(found.get(name, 0.0) / LANES for name in names)
 
@@ -37,7 +39,7 @@ def test_the_reduced_engine_does_no_more_than_it_did(function, flops, moved):
     assert found[2] <= moved
 
 
-@pytest.mark.parametrize(("function", "passes"), [("step", 6.2), ("verdict", 3.3)])
+@pytest.mark.parametrize(("function", "passes"), [("step", 3.0), ("verdict", 1.7)])
 def test_the_full_engine_moves_its_state_no_more_often_than_it_did(function, passes):
     """In reads and writes of the state, 8 bytes for each of p + k numbers; 1 is the floor."""
     cell = Cell(k=25, p=6, ratio=4.0, step_size=0.05)
