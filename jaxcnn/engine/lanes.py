@@ -124,7 +124,18 @@ class LaneProgram:
         example = jax.eval_shape(lambda key, p: family(p).start(key), work.roots[0], one)
         self.state_packing: Packing = packing_of(example)
         self.params_packing: Packing = packing_of(() if settings.shared else one)
+        self.moves = self._moving(example, one)
         self.total = work.ends[-1]
+
+    def _moving(self, example: Any, params: Any) -> tuple[bool, ...]:
+        """Of each matrix of the packed state, whether a step can change it.
+
+        A run's own data set is a matrix that none does. It is neither packed again at each step
+        nor asked whether it stands still: the compiler would fold that answer, and take minutes.
+        """
+        traced = jax.make_jaxpr(self.family(params).step)(example).jaxpr
+        changed = [new is not old for new, old in zip(traced.outvars, traced.invars, strict=True)]
+        return tuple(any(changed[i] for i in leaves) for _, leaves in self.state_packing.groups)
 
     def _mapped(self, apply: Callable[[Dynamics, Any], Any], state: Packed, params: Packed) -> Any:
         """Apply a function of one lane's (dynamics, state) to packed lanes, lanes last."""
@@ -151,13 +162,16 @@ class LaneProgram:
 
         def step(_: int, state: Packed) -> Packed:
             new = self._mapped(lambda dynamics, s: dynamics.step(s), state, lanes.params)
-            return self.state_packing.pack(new)
+            packed = zip(self.state_packing.pack(new), state, self.moves, strict=True)
+            return tuple(after if moves else before for after, before, moves in packed)
 
         every = self.work.every
         state = lax.fori_loop(0, every, step, lanes.state)
-        still = [jnp.all(new == old, axis=0) for new, old in zip(state, lanes.state, strict=True)]
+        moved = jnp.zeros_like(lanes.code, bool)
+        for new, old, moves in zip(state, lanes.state, self.moves, strict=True):
+            moved = moved | jnp.any(new != old, axis=0) if moves else moved
         lanes = self.judge(lanes._replace(state=state), tick)
-        stuck = jnp.all(jnp.stack(still), axis=0) & (lanes.code == RUNNING)
+        stuck = ~moved & (lanes.code == RUNNING)
         return lanes._replace(
             code=jnp.where(stuck, UNDECIDED, lanes.code),
             age=jnp.where(stuck, lanes.limit // every * every, lanes.age),

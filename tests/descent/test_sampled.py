@@ -12,10 +12,12 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.sample_gradient import shared_gradient, summed_gradient, through_norm
 from jaxcnn.descent.sampled import Sampled, some_inputs
+from jaxcnn.engine.lanes import Work, _Program
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import Student, gradient, loss, target
 from jaxcnn.model.sample import sampled_loss
 from jaxcnn.model.teacher import Teacher
+from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
 
 POINT = Student(jnp.array([0.3, -1.0, 0.4, 0.8]), jnp.array([0.7, -0.4, 0.9]))
@@ -143,6 +145,21 @@ def test_memory_budget_sets_the_lanes():
     assert widths == sorted(widths)
     assert widths[0] == 8
     assert widths[-1] > widths[0]
+
+
+def test_a_data_set_of_its_own_is_carried_past_the_steps():
+    """The engine neither packs it again nor compares it; keys share its matrix."""
+    built = build(Cell(**WORDS))
+    params = jax.tree.map(lambda x: jnp.asarray(x)[None], built.params)
+    ones = jnp.ones(1, jnp.int32)
+    work = Work(
+        params, jax.random.split(jax.random.key(0), 1), ones.astype(jnp.uint32), *[ones] * 3
+    )
+    program = _Program(built.family, work, built.settings)
+    moves = {
+        name: m for (name, _), m in zip(program.state_packing.groups, program.moves, strict=True)
+    }
+    assert moves == {"float32": True, "int32": True, "uint32": False}
 
 
 def test_label_noise_has_its_deviation():

@@ -29,7 +29,9 @@ def print_run(opened: RunTable) -> None:
     decided = np.ptp(rows["complete"]) == 0 and float(rows["complete"].iloc[0]) == 1.0
     head = [*opened.keys, "restarts", "P(global)", "interval"]
     head += ["exact"] if "exact" in rows else []
-    head += ["undec."] if rows["undecided"].any() else []
+    shown = {"other": "other", "diverged": "div.", "undecided": "undec."}
+    shown = {name: word for name, word in shown.items() if rows[name].any()}
+    head += list(shown.values())
     head += [] if decided else ["done"]
     texts = []
     for row in rows.head(_MOST_ROWS).to_dict("records"):
@@ -39,8 +41,7 @@ def print_run(opened: RunTable) -> None:
         text.append(f"{probability(row['low'], digits)}-{probability(row['high'], digits)}")
         if "exact" in rows:
             text.append(probability(row["exact"], digits + 1))
-        if "undec." in head:
-            text.append(str(row["undecided"]))
+        text += [str(row[name]) for name in shown]
         if not decided:
             text.append(f"{row['complete']:.0%}")
         texts.append(text)
