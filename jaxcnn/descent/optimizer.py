@@ -198,9 +198,8 @@ class RuleDescent(NamedTuple):
             carried = self.source.prepare(jax.random.fold_in(key, 3), params)
             return RuleState(student, rule.init(student), carried, arrival.begin(student.a.dtype))
 
-        def step(state: RuleState) -> RuleState:
+        def move(state: RuleState, slope: Student) -> RuleState:
             count = state.track.age
-            slope = self.source.gradient(params, state.carried, state.student, count)
             updates, memory = rule.update(slope, state.memory, state.student)
             if named:
                 updates = self._sized(params.hyper, updates, count)
@@ -211,7 +210,21 @@ class RuleDescent(NamedTuple):
             track = self._follow(params, state.track, student)
             return RuleState(student, memory, state.carried, track)
 
-        return Dynamics(start, step, lambda state: self._verdict(params, state))
+        def step(state: RuleState) -> RuleState:
+            many = state.track.age.ndim > 0
+            slope = self.source.gradient(params, state.carried, state.student, state.track.age)
+            moved: RuleState = (jax.vmap(move, -1, -1) if many else move)(state, slope)
+            return moved
+
+        def verdict(state: RuleState) -> jax.Array:
+            def one(state: RuleState) -> jax.Array:
+                return self._verdict(params, state)
+
+            code: jax.Array = (jax.vmap(one, -1, -1) if state.track.age.ndim else one)(state)
+            return code
+
+        # A source that takes many students at once is given them as the engine holds them.
+        return Dynamics(start, step, verdict, lanes_last=getattr(self.source, "together", False))
 
     def _sized(self, hyper: Hyper, direction: Student, count: jax.Array) -> Student:
         factor = schedule_factor(self.schedule, hyper, count)

@@ -72,16 +72,22 @@ def shared_gradient(
     activation: Activation,
     estimator: str | None = None,
 ) -> Student:
-    """`summed_gradient`, which under `vmap` over students alone becomes matrix products."""
-    unit = student.v / jnp.linalg.norm(student.v)
+    """`summed_gradient` as matrix products: students in the last axis, or under `vmap`.
+
+    `vmap` puts lanes first, from where the compiler makes products half as fast.
+    """
+    unit = student.v / jnp.linalg.norm(student.v, axis=0, keepdims=True)
+    if unit.ndim > 1:
+        return Student(*_at_many(activation, estimator, unit, student.a, *data, weight))
     return Student(*_products(activation, estimator)(unit, student.a, *data, weight))
 
 
 def through_norm(student: Student, slope: Student) -> Student:
-    """From the gradient in w = v/‖v‖ to that in v."""
-    norm = jnp.linalg.norm(student.v)
+    """From the gradient in w = v/‖v‖ to that in v; for many students in the last axis too."""
+    norm = jnp.linalg.norm(student.v, axis=0, keepdims=True)
     unit = student.v / norm
-    return Student((slope.v - jnp.vdot(unit, slope.v) * unit) / norm, slope.a)
+    along = jnp.sum(unit * slope.v, axis=0, keepdims=True)
+    return Student((slope.v - along * unit) / norm, slope.a)
 
 
 def _at_one(

@@ -101,6 +101,11 @@ class Sampled(NamedTuple):
     chunk: int = 1024
     estimator: str | None = None
 
+    @property
+    def together(self) -> bool:
+        """Whether `gradient` takes many students too, in the last axis."""
+        return self.shared and self.batch is None
+
     def prepare(self, key: jax.Array, params: RuleParams) -> SampleCarried:
         """The run's keys, and its own data set if that is stored. Consumes the key."""
         numbers: SampleNumbers = params.source

@@ -222,7 +222,7 @@ def _sampled(
         stored = 3 * one_set * _NARROWEST <= budget
         held = 3 * one_set if stored else 0
     per_input = 4 * cell.k * (1 if stored or shared else cell.p) * itemsize
-    most = _WORKING_SET // (per_input * (_SHARED_LANES // 2 if shared else 64))
+    most = _WORKING_SET // (per_input * (_SHARED_LANES if shared else 64))
     chunk = _even(seen, max(1, most))
     looked = seen if batch is not None or (stored and not shared) else chunk
     per_lane = held + per_input * looked + 64 * (cell.k + cell.p)

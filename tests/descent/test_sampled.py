@@ -51,6 +51,15 @@ def test_many_students_of_one_sample_are_each_their_own(estimator):
         return shared_gradient(student, data, weight, sigma, estimator)
 
     slopes = jax.vmap(one, in_axes=-1, out_axes=-1)(many)
+    together = shared_gradient(many, data, weight, sigma, estimator)
+    close(together.v, slopes.v)
+    close(together.a, slopes.a)
+    close(
+        through_norm(many, together).v[:, 2],
+        through_norm(
+            Student(many.v[:, 2], many.a[:, 2]), Student(together.v[:, 2], together.a[:, 2])
+        ).v,
+    )
     for lane in range(5):
         student = Student(many.v[:, lane], many.a[:, lane])
         expected = summed_gradient(student, data, weight, sigma, estimator)
@@ -111,6 +120,24 @@ def test_stored_and_regenerated_data_are_the_same(extra):
     one, other = walk(kept, 40, key=2).student, walk(again, 40, key=2).student
     close(one.v, other.v, 1e-9)
     close(one.a, other.a, 1e-9)
+
+
+def test_lanes_together_take_the_steps_of_each():
+    """The engine's step of all lanes on one data set against one lane at a time."""
+    built = built64(Cell(**WORDS, data="shared"))
+    dynamics = built.family(jax.tree.map(jnp.asarray, built.params))
+    assert dynamics.lanes_last
+    keys = jax.random.split(jax.random.key(4), 3)
+    state = jax.vmap(dynamics.start, out_axes=-1)(keys)
+    for _ in range(4):
+        state = dynamics.step(state)
+    assert dynamics.verdict(state).shape == (3,)
+    one = dynamics.start(keys[1])
+    for _ in range(4):
+        one = dynamics.step(one)
+    close(state.student.v[:, 1], one.student.v)
+    close(state.student.a[:, 1], one.student.a)
+    assert dynamics.verdict(one).shape == ()
 
 
 def test_shared_data_are_one_set():
