@@ -131,7 +131,7 @@ class LaneProgram:
         """Of each matrix of the packed state, whether a step can change it.
 
         A run's own data set is a matrix that none does. It is neither packed again at each step
-        nor asked whether it stands still: the compiler would fold that answer, and take minutes.
+        nor asked whether it stands still, which the compiler took minutes to fold.
         """
         traced = jax.make_jaxpr(self.family(params).step)(example).jaxpr
         changed = [new is not old for new, old in zip(traced.outvars, traced.invars, strict=True)]
