@@ -65,6 +65,7 @@ def main() -> None:
         return
     before = json.loads(options.json.read_text()) if options.json.exists() else None
     out = Output(options.cells, options.peers, before)
+    out.path = options.json
     for part in options.parts or parts:
         out.begin(part)
         importlib.import_module(PARTS[part]).main(out)

@@ -36,6 +36,7 @@ class Output:
     def __init__(self, cells=(), peers=(), before=None) -> None:
         self.cells, self.peers = tuple(cells), tuple(peers)
         self.part = ""
+        self.path: Path | None = None
         device = jax.devices()[0]
         self.record = {
             "python": platform.python_version(),
@@ -68,6 +69,8 @@ class Output:
         new = [dict(zip(columns, row)) for row in rows]
         names = {row[0] for row in rows}
         kept[:] = [row for row in kept if row.get(columns[0]) not in names] + new
+        if self.path is not None:  # a part that is cut short keeps the tables it has made
+            self.save(self.path)
 
     def note(self, text: str) -> None:
         """One sentence below a table, kept too."""
