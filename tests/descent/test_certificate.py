@@ -66,7 +66,7 @@ def random_cell(rng, init, filter_init, gentle):
         teacher_norm=float(np.exp(rng.uniform(np.log(0.5), np.log(4.0)))),
         step_size=2 * math.pi * b / (k + math.pi - 1),
         init=init,
-        init_scale=scale / math.sqrt(k) if init == "gaussian" else scale,
+        init_scale={"gaussian": scale / math.sqrt(k), "zero": 1.0}.get(init, scale),
         filter_init=filter_init,
     )
 
