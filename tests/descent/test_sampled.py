@@ -12,7 +12,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.sample_gradient import shared_gradient, summed_gradient, through_norm
 from jaxcnn.descent.sampled import Sampled, some_inputs
-from jaxcnn.engine.lanes import Work, _Program
+from jaxcnn.engine.lanes import LaneProgram, Work
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import Student, gradient, loss, target
 from jaxcnn.model.sample import sampled_loss
@@ -182,7 +182,7 @@ def test_a_data_set_of_its_own_is_carried_past_the_steps():
     work = Work(
         params, jax.random.split(jax.random.key(0), 1), ones.astype(jnp.uint32), *[ones] * 3
     )
-    program = _Program(built.family, work, built.settings)
+    program = LaneProgram(built.family, work, built.settings)
     moves = {
         name: m for (name, _), m in zip(program.state_packing.groups, program.moves, strict=True)
     }
