@@ -40,7 +40,7 @@ IN_CELL = [
 IN_BUILD = [
     ({"optimizer": "adam"}, {"engine": "reduced"}),
     ({"samples": 10}, {"engine": "reduced"}),
-    ({"optimizer": "perturbed"}, {"engine": "reduced"}),
+    ({"optimizer": "perturbed", "samples": 10}, {"engine": "reduced"}),
     ({"optimizer": "flow"}, {"engine": "full"}),
     ({"optimizer": "flow", "step_size": 5.0}, {}),
     ({"optimizer": "flow", "activation": "step"}, {}),
@@ -72,14 +72,12 @@ def test_optax_object_has_its_own_step_size():
         estimate(Cell(**PLAIN, activation="erf"), activation=activation("sin"))
 
 
-@pytest.mark.parametrize("name", ["momentum", "nesterov", "flow"])
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "flow", "perturbed"])
 def test_auto_takes_scalars_where_they_are_exact(name):
     assert build(Cell(**PLAIN, optimizer=name)).engine == "reduced"
 
 
-@pytest.mark.parametrize(
-    "words", [{"optimizer": "adam"}, {"samples": 20}, {"optimizer": "perturbed"}]
-)
+@pytest.mark.parametrize("words", [{"optimizer": "adam"}, {"samples": 20}, {"init": "box"}])
 def test_auto_takes_the_full_state_elsewhere(words):
     assert build(Cell(**PLAIN, **words)).engine == "full"
 
