@@ -33,6 +33,8 @@ from jaxcnn.basin.threshold import angle_line, output_line, thresholds
 ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
 LINE_ORDERS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 ROUNDING = 1e-14
+STEADY = 0.05
+"""Ratio of successive differences below which a rule has begun to converge."""
 RARE = 1e-6
 """Relative accuracy asked, beside the tolerance, of the smaller of the two probabilities."""
 
@@ -115,7 +117,7 @@ def _refine(
         gaps.append(_gap(now, sums[-2]))
         if len(gaps) < 2:
             continue
-        error = np.maximum(gaps[-1], 0.02 * gaps[-2]) + now.noise
+        error = _left(gaps) + now.noise
         # Rounding is relative to each probability; the smaller one carries the digits.
         error = error + ROUNDING * np.minimum(1.0, 10.0 * np.minimum(now.good, now.bad))
         best = Converged(now.good, now.bad, error, order, sum(one.evaluations for one in sums))
@@ -137,6 +139,21 @@ def _refine(
         f"the quadrature has an error of {float(np.max(best.error)):.2g} at its largest order "
         f"(tolerance {tolerance:.2g}): {INSTEAD}"
     )
+
+
+def _left(gaps: Sequence[Array]) -> Array:
+    """What the last order leaves, from the differences of successive orders.
+
+    While each difference is below a twentieth of the one before, the last two say it. While they
+    are not, a difference can be small by chance, the errors of both orders being alike, and the
+    last three say it, with weights that the registry of known answers calls for.
+    """
+    new, old = gaps[-1], gaps[-2]
+    # With two differences only, the one before them may have been twenty times the first.
+    older = gaps[-3] if len(gaps) > 2 else old / STEADY
+    steady = (new <= STEADY * old) & (old <= STEADY * older)
+    regular = np.maximum(new, 0.02 * old)
+    return np.where(steady, regular, np.maximum.reduce([2.0 * new, 0.1 * old, 0.05 * older]))
 
 
 def _gap(one: _Sum, two: _Sum) -> Array:
