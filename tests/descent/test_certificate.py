@@ -26,7 +26,9 @@ class RunOn(NamedTuple):
 
     The verdict is 10 × the first certificate (0: none fired) + where the run then arrived
     (1: φ < 0.02, 2: φ > π − 0.2). An uncertified run has to come closer (10⁻⁴, 0.03), and M to
-    its moving rest point: beside b = 2 it swings long after the angle has arrived.
+    its moving rest point: beside b = 2 it swings long after the angle has arrived. (Judged by
+    the angle alone, a tenth of the runs with 1.9 < b < 1.97 arrive before they are certified;
+    all but 0.002 of them are by the time M has settled.)
     """
 
     inner: Any
