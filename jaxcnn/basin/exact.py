@@ -28,7 +28,8 @@ class Exact:
         p_global: probability of the global minimum.
         p_spurious: probability of the spurious one, computed as such: rare failures keep
             their digits.
-        error: estimate of the absolute error of either; 0 where the answer is a theorem.
+        error: estimate of the absolute error of either, before the larger one is rounded to a
+            double (10⁻¹⁶); 0 where the answer is a theorem.
         threshold_evaluations: trial runs behind the threshold map (shared by a list of p).
         order: order of the last quadrature rule, 0 where none was needed.
         certain: why the probability is 0 or 1 without any computation, or None.

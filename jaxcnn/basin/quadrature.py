@@ -8,10 +8,11 @@ each summed from its own small parts, so that rare failures keep their digits (G
 over log ‖v₀‖², with ‖v₀‖²/2 ~ Gamma(p/2)). At a fixed angle φ₀ that integrand is an indicator;
 there the outcome is monotone in y, and P = E_x P(y > y_c(x) | x) with the inner law in closed form.
 
-The order grows until two successive orders agree. Their difference is the error of the smaller
-one, and is reported as that of the larger: an estimate on the safe side wherever the rule
-converges at all. To it are added the errors of the thresholds and the mass of all starts for
-which the order of outcomes failed.
+The order grows until successive orders agree, to the tolerance and to a small part of the rarer
+probability: what is rare comes from few starts, and low orders that all miss them agree too.
+A difference of two orders is the error of the smaller one, unless both happen to be off alike;
+so the last three differences together give the error of the larger (`_left`). To it are added
+the errors of the thresholds and the mass of all starts for which the order of outcomes failed.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ from jaxcnn.basin.rules import NEGLIGIBLE, normal_rule, plane_rule, symmetric_ru
 from jaxcnn.basin.stepping import Stepper
 from jaxcnn.basin.threshold import angle_line, output_line, thresholds
 
-ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
+ORDERS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 LINE_ORDERS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 ROUNDING = 1e-14
-STEADY = 0.05
+STEADY = 0.03
 """Ratio of successive differences below which a rule has begun to converge."""
 RARE = 1e-6
 """Relative accuracy asked, beside the tolerance, of the smaller of the two probabilities."""
+ROUGH = 1e-4
+"""The same where the answer is one of many that are summed."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def _refine(
         # Rounding is relative to each probability; the smaller one carries the digits.
         error = error + ROUNDING * np.minimum(1.0, 10.0 * np.minimum(now.good, now.bad))
         best = Converged(now.good, now.bad, error, order, sum(one.evaluations for one in sums))
-        rare = RARE * np.minimum(now.good, now.bad) if strict else np.inf
+        rare = (RARE if strict else ROUGH) * np.minimum(now.good, now.bad)
         if np.all(error <= np.minimum(tolerance, np.maximum(rare, 1e-300))):
             return best
         # Mass without a threshold does not shrink with the order.
@@ -144,16 +147,17 @@ def _refine(
 def _left(gaps: Sequence[Array]) -> Array:
     """What the last order leaves, from the differences of successive orders.
 
-    While each difference is below a twentieth of the one before, the last two say it. While they
-    are not, a difference can be small by chance, the errors of both orders being alike, and the
-    last three say it, with weights that the registry of known answers calls for.
+    The error of a rule changes sign as the order grows, so a difference can be small by chance,
+    and its neighbours must vouch for it. The weights are those with which none of some thousand
+    answers to drawn cells was further from the truth than it said (the largest ratio was 0.4).
     """
     new, old = gaps[-1], gaps[-2]
-    # With two differences only, the one before them may have been twenty times the first.
-    older = gaps[-3] if len(gaps) > 2 else old / STEADY
+    if len(gaps) < 3:
+        return np.maximum(4.0 * new, 0.5 * old)
+    older = gaps[-3]
     steady = (new <= STEADY * old) & (old <= STEADY * older)
-    regular = np.maximum(new, 0.02 * old)
-    return np.where(steady, regular, np.maximum.reduce([2.0 * new, 0.1 * old, 0.05 * older]))
+    regular = np.maximum(2.0 * new, 0.05 * old)
+    return np.where(steady, regular, np.maximum.reduce([4.0 * new, 0.5 * old, 0.2 * older]))
 
 
 def _gap(one: _Sum, two: _Sum) -> Array:

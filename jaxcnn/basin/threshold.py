@@ -189,7 +189,7 @@ def _narrowed(xi: Array, w: Array) -> _Found:
         bend = np.max(np.abs(slopes - mine), axis=1) / np.abs(mine[:, 0])
     fine = np.isfinite(cubic) & (cubic >= x0) & (cubic <= x1) & (bend < 1.0)
     best = np.where(fine, cubic, np.where(bend < 3.0, secant, 0.5 * (x0 + x1)))
-    width = gap * np.where(fine, np.clip(bend**2, 1e-3, 0.5), 0.5)
+    width = gap * np.where(fine, np.clip(np.minimum(bend, 1.0) ** 2, 1e-3, 0.5), 0.5)
     reach = xi[:, -1] - xi[:, 0]
     away = np.where(below == 0, xi[:, 0] - reach, xi[:, -1] + reach)
     away = np.where(np.isfinite(w).all(axis=1), away, np.nan)

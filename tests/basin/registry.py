@@ -86,6 +86,7 @@ FURTHER = (
         H | {"activation": "gelu", "init": "gaussian", "init_scale": 0.5},
         {}, 0.7048434668438, 2.951565331562e-01,
     ),
+    Known(H | {"init": "zero"}, {}, 0.7544255529297, 2.455744470703e-01),
 )  # fmt: skip
 
 GAUSSIAN_FILTER = Known(H | {"filter_init": "gaussian"}, {}, 0.723479911638, None, 1e-6)

@@ -64,6 +64,11 @@ def test_a_fixed_start_is_that_of_a_plain_run():
     assert exact_probability(cell(**H), a=FIXED).p_global == pytest.approx(slow, abs=1e-9)
 
 
+def test_a_start_of_nothing_is_that_of_a_plain_run():
+    slow = plain_probability(H | {"init": "point", "init_scale": (0.0, 0.0)}, 1)
+    assert exact_probability(cell(**H, init="zero")).p_global == pytest.approx(slow, abs=1e-9)
+
+
 FEW = (INDEPENDENT[5], FURTHER[2], FURTHER[8], FURTHER[19])
 REST = [known for known in INDEPENDENT + FURTHER if known not in FEW]
 
