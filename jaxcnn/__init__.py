@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from jaxcnn.base.cell import Cell as Cell
     from jaxcnn.base.errors import JaxcnnError as JaxcnnError
     from jaxcnn.base.outcome import Outcome as Outcome
-    from jaxcnn.basin.boundary import boundary as boundary
     from jaxcnn.basin.exact import Exact as Exact
     from jaxcnn.model.landscape import Landscape as Landscape
     from jaxcnn.model.landscape import landscape as landscape
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jaxcnn.study.compare import compare as compare
     from jaxcnn.study.estimate import Estimate as Estimate
     from jaxcnn.study.estimate import estimate as estimate
+    from jaxcnn.study.exact import boundary as boundary
     from jaxcnn.study.exact import conditional as conditional
     from jaxcnn.study.exact import exact as exact
     from jaxcnn.study.merge import merge as merge
@@ -80,7 +80,7 @@ _WHERE = {
     "Study": "jaxcnn.study.study",
     "Table1": "jaxcnn.study.paper",
     "Teacher": "jaxcnn.model.teacher",
-    "boundary": "jaxcnn.basin.boundary",
+    "boundary": "jaxcnn.study.exact",
     "compare": "jaxcnn.study.compare",
     "conditional": "jaxcnn.study.exact",
     "estimate": "jaxcnn.study.estimate",

@@ -1,4 +1,4 @@
-"""Exact and conditional probabilities, asked for with the words of `estimate`."""
+"""Exact and conditional probabilities and the boundary, asked for with the words of `estimate`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import NotExactError
+from jaxcnn.basin.boundary import Boundary
+from jaxcnn.basin.boundary import boundary as boundary_of
 from jaxcnn.basin.conditional import Conditional, conditional_probability
 from jaxcnn.basin.exact import TOLERANCE, Exact, exact_probability
 from jaxcnn.model.teacher import Teacher
@@ -74,6 +76,29 @@ def conditional(
     """
     cell, more = _asked(teacher, start, options)
     return conditional_probability(cell, p, draws=draws, seed=seed, confidence=confidence, **more)
+
+
+def boundary(
+    teacher: Teacher | Cell,
+    *,
+    v_norm: float = 1.0,
+    **options: Any,
+) -> Boundary:
+    """The basin boundary: threshold angles, distances of starts to it, the edge state on it.
+
+    Start laws and p do not matter. With `optimizer = "flow"` it is that of the gradient flow.
+
+    Args:
+        teacher: the teacher, or a whole `Cell`.
+        v_norm: ‖v₀‖ of the starts asked about.
+        **options: any other field of `Cell`; `activation` may also be an `Activation`.
+
+    Raises:
+        InputError: an argument is out of range.
+        NotExactError: there is no threshold map here; the message says why.
+    """
+    cell, more = _asked(teacher, None, options)
+    return boundary_of(cell, teacher=more["teacher"], v_norm=v_norm, activation=more["activation"])
 
 
 def _asked(
