@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.model.angle import Angle, from_angle
+from jaxcnn.model.angle import Angle, from_angle, from_cos_sin
 from jaxcnn.model.dual import Activation
 
 PI = math.pi
@@ -146,6 +146,22 @@ def _arctan64(x: jax.Array) -> jax.Array:
     ratio = _horner(_ATAN64_TOP, square) / _horner(_ATAN64_BOTTOM, square)
     value = base + (z + (z * square * ratio + rest))
     return jnp.where(x < 0, -value, value)
+
+
+def angle_of(sin: jax.Array, cos: jax.Array) -> Angle:
+    """The angle in [0, π] with this non-negative sine and this cosine, both parts of a unit vector.
+
+    Like `arctan` it vectorises in float32 where the library's arctan2 does not.
+    """
+    if sin.dtype != jnp.float32:
+        return from_cos_sin(cos, sin)
+    flat = jnp.abs(cos)
+    acute = arctan(jnp.minimum(sin, flat) / jnp.maximum(sin, flat))
+    acute = jnp.where(sin > flat, PI / 2 - acute, acute)
+    obtuse = cos < 0
+    return Angle(
+        cos, sin, jnp.where(obtuse, PI - acute, acute), jnp.where(obtuse, acute, PI - acute)
+    )
 
 
 def _relu_values(angle: jax.Array) -> KernelValues:

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from jaxcnn.base.errors import RefusedError
 from jaxcnn.descent.certificate import Scalars
+from jaxcnn.descent.kernel import angle_of, sin_cos
 
 PlaneKind = Literal["ball", "sphere", "gaussian", "point"]
 AngleKind = Literal["sphere", "gaussian", "fixed"]
@@ -99,12 +100,14 @@ class PlaneLaw(NamedTuple):
 def _uniforms(key: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """Four uniform numbers in (0, 1], from 32 bits each; 32 more refine them in float64.
 
-    The first words of a longer draw are those of a shorter one (partitionable threefry), so
-    the start in float64 is the start in float32 to 2⁻³².
+    A split is two random words of one threefry block; `bits` takes a block for every word. The
+    first words of a longer draw are those of a shorter one (partitionable threefry), so the
+    start in float64 is the start in float32 to 2⁻³².
     """
+    words = jax.random.key_data(jax.random.split(key, 2 if dtype == jnp.float32 else 4))
+    bits = words.reshape(-1).astype(dtype)
     if dtype == jnp.float32:
-        return (jax.random.bits(key, (4,), jnp.uint32).astype(dtype) + 0.5) * 2.0**-32
-    bits = jax.random.bits(key, (8,), jnp.uint32).astype(dtype)
+        return (bits + 0.5) * 2.0**-32
     return (bits[:4] + (bits[4:] + 0.5) * 2.0**-32) * 2.0**-32
 
 
@@ -114,13 +117,20 @@ def _squared_radius(kind: str, power: float | jax.Array, uniform: jax.Array) -> 
     return -2 * log if kind == "gaussian" else -jnp.expm1(power * log)
 
 
+def _direction(w: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine of 2πw, by polynomials that vectorise (descent/kernel.py)."""
+    half = 2 * math.pi * jnp.abs(w - 0.5)
+    sin, cos = sin_cos(half)
+    return -cos, jnp.where(w > 0.5, -sin, sin)
+
+
 def _plane(kind: str, start: PlaneStart, v: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, y = jnp.asarray(start.x), jnp.asarray(start.y)
     if kind == "point":
         return x, y
     radius = start.scale * jnp.sqrt(_squared_radius(kind, start.power, v))
-    turn = 2 * math.pi * w
-    return x + radius * jnp.cos(turn), y + radius * jnp.sin(turn)
+    cos, sin = _direction(w)
+    return x + radius * cos, y + radius * sin
 
 
 def _angle(
@@ -129,12 +139,11 @@ def _angle(
     if kind == "fixed":
         return jnp.asarray(start.angle), jnp.asarray(start.norm2)
     log = jnp.log(v)
-    turn = 2 * math.pi * w
-    cos, sin = jnp.cos(turn), jnp.sin(turn)
+    cos, sin = _direction(w)
     inside = jnp.exp(start.angle_power * log)
     along = jnp.sqrt(-jnp.expm1(start.angle_power * log)) * cos
     # sin² φ = 1 − (1 − V^q) cos² = sin² + V^q cos², which keeps its digits near 0 and π.
-    angle = jnp.arctan2(jnp.sqrt(sin * sin + inside * cos * cos), along)
+    angle = angle_of(jnp.sqrt(sin * sin + inside * cos * cos), along).angle
     if kind == "gaussian":
         half = 0.5 * jnp.asarray(start.p)
         return angle, 2 * jax.random.gamma(jax.random.fold_in(key, 1), half, dtype=half.dtype)

@@ -11,6 +11,8 @@ give other numbers under `vmap`. (JAX, "Pseudorandom numbers", key implementatio
 
 from __future__ import annotations
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,14 +34,25 @@ def root_key(seed: int) -> jax.Array:
     if not number or not 0 <= seed < SEED_LIMIT:
         raise InputError("seed", seed, "must be a whole number from 0 to 2**63 - 1")
     high, low = divmod(int(seed), WORD)
-    words = np.array([0, low], np.uint32)
-    key = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+    key = as_key(jnp.asarray(np.array([0, low], np.uint32)))
     return jax.random.fold_in(key, np.uint32(high)) if high else key
 
 
 def block_key(root: jax.Array, first: int) -> jax.Array:
     """The key of the block of 2³² restart indices that holds index `first`."""
     return jax.random.fold_in(root, np.uint32(first // WORD))
+
+
+def as_key(words: jax.Array) -> jax.Array:
+    """Threefry keys from their words, uint32 (…, 2)."""
+    keys: jax.Array = jax.random.wrap_key_data(words, impl="threefry2x32")
+    return keys
+
+
+@cache
+def block_words(seed: int, block: int) -> np.ndarray:
+    """The words of `block_key` for a seed and a block number, uint32 (2,)."""
+    return np.asarray(jax.random.key_data(block_key(root_key(seed), block * WORD)))
 
 
 def restart_key(block: jax.Array, low: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ from jax.experimental.pallas import triton
 from jaxcnn.base.errors import RefusedError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.lanes import Landed, LaneProgram, LaneSettings, Work, stage_widths
+from jaxcnn.engine.lanes import Landed, LaneProgram, LaneSettings, Work
 
 RUNNING = int(Outcome.RUNNING)
 UNDECIDED = int(Outcome.UNDECIDED)
@@ -57,10 +57,9 @@ def launch_persistent(
     if width % block or capacity % width:
         raise RefusedError("persistent", block, f"must divide width = {width}, and that {capacity}")
     starts, pools = _draw_all(program)
-    slots = jnp.arange(capacity, dtype=jnp.int32)
     inputs = (
         starts,
-        program.task_of(slots),
+        program.tasks(jnp.int32(0), capacity),
         jax.tree.leaves(work.params),
         work.max_steps,
         jnp.stack([work.every, program.total]),
@@ -78,11 +77,10 @@ def launch_persistent(
         # A warp is 32 lanes, one lane a thread.
         compiler_params=triton.CompilerParams(num_warps=max(1, block // 32)),
     )(*leaves)
-    checks = jnp.zeros(len(stage_widths(width)), jnp.int32)
     return Landed(
         outcomes=codes[:capacity].astype(jnp.uint8),
         steps=ages[:capacity].astype(jnp.uint32),
-        checks=checks.at[0].set(-(-jnp.sum(rounds) * block // width)),
+        checks=jnp.stack([-(-jnp.sum(rounds) * block // width), jnp.int32(0)]),
         draws=pools,
     )
 

@@ -19,12 +19,11 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_key, root_key
+from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_words
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import (
     Landed,
@@ -156,15 +155,16 @@ def run(
 
     def work_on(device: jax.Device) -> None:
         nonlocal finished
-        with jax.enable_x64(x64), jax.threefry_partitionable(True):
+        places = jax.default_device(device)
+        with places, jax.enable_x64(x64), jax.threefry_partitionable(True):
             while True:
                 try:
                     pieces = launches.popleft()
                 except IndexError:
                     return
-                work = jax.device_put(_work(jobs, pieces, seed, settings), device)
-                _compile_once(family, shape, work, (device, x64))
-                landed = jax.device_get(launch_as_set(family, shape, work))
+                work = _work(jobs, pieces, seed, settings)
+                _compile_once(family, shape, work, device, x64)
+                landed = jax.device_get(launch_as_set(family, shape, work, device))
                 at = 0
                 for piece in pieces:
                     span = slice(piece.offset, piece.offset + piece.count)
@@ -200,10 +200,10 @@ def run(
     return results, account
 
 
-def launch_as_set(family: Family, settings: LaneSettings, work: Work) -> Landed:
+def launch_as_set(family: Family, settings: LaneSettings, work: Work, device: jax.Device) -> Landed:
     """One launch by the plain loop, or by the persistent kernel if the settings ask for it."""
     if settings.persistent:
-        interpret = next(iter(work.ends.devices())).platform == "cpu"
+        interpret = device.platform == "cpu"
         landed: Landed = launch_persistent(family, settings, work, interpret)
     else:
         landed = launch(family, settings, work)
@@ -214,17 +214,19 @@ _COMPILING = threading.Lock()
 _COMPILED: set[Any] = set()
 
 
-def _compile_once(family: Family, settings: LaneSettings, work: Work, place: Any) -> None:
+def _compile_once(
+    family: Family, settings: LaneSettings, work: Work, device: jax.Device, x64: bool
+) -> None:
     """Compile before threads race to: an empty launch, once per family, settings and place.
 
     `jit` lets two threads that meet an uncompiled function both compile it.
     """
-    key = (family, settings, place, jax.tree.map(lambda x: (x.shape, x.dtype), work))
-    key = (*key[:3], str(key[3]))
+    leaves, tree = jax.tree.flatten(work)
+    key = (family, settings, device, x64, tree, tuple((x.shape, x.dtype) for x in leaves))
     with _COMPILING:
         if key not in _COMPILED:
-            empty = work._replace(ends=jnp.zeros_like(work.ends))
-            launch_as_set(family, settings, empty).steps.block_until_ready()
+            empty = work._replace(ends=np.zeros_like(work.ends))
+            launch_as_set(family, settings, empty, device).steps.block_until_ready()
             _COMPILED.add(key)
 
 
@@ -235,7 +237,7 @@ def draw_seconds(
     settings = settings or LaneSettings()
     with jax.enable_x64(x64), jax.threefry_partitionable(True):
         piece = _Piece(0, 0, job.first, min(job.count, settings.capacity))
-        work = jax.device_put(_work([job], [piece], seed, settings))
+        work = _work([job], [piece], seed, settings)
         shape = compiled_shape(settings)
         draw_only(family, shape, work).block_until_ready()
         best = float("inf")
@@ -294,16 +296,14 @@ def _within_words(job: int, offset: int, first: int, count: int) -> Iterator[_Pi
 def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: LaneSettings) -> Work:
     """The arrays of one launch, padded to the compiled shape."""
     tasks = 1 if settings.shared else settings.tasks
-    padded = [*pieces, *[pieces[-1]] * (tasks - len(pieces))]
-    trees = [jobs[piece.job].params for piece in padded]
+    padded = np.minimum(np.arange(tasks), len(pieces) - 1)
+    trees = [jobs[piece.job].params for piece in pieces]
     ends = list(accumulate(p.count for p in pieces))
-    root = root_key(seed)
-    blocks = {high: block_key(root, high * WORD) for high in {p.first // WORD for p in padded}}
     return Work(
-        params=jax.tree.map(lambda *leaves: np.stack(leaves), *trees),
-        roots=jnp.stack([blocks[p.first // WORD] for p in padded]),
-        low=jnp.asarray(np.array([p.first % WORD for p in padded], np.uint32)),
-        ends=jnp.asarray(np.array([*ends, *[ends[-1]] * (tasks - len(pieces))], np.int32)),
-        max_steps=jnp.asarray(np.array([jobs[p.job].max_steps for p in padded], np.int32)),
-        every=jnp.asarray(settings.check_every, jnp.int32),
+        params=jax.tree.map(lambda *leaves: np.stack(leaves)[padded], *trees),
+        roots=np.stack([block_words(seed, p.first // WORD) for p in pieces])[padded],
+        low=np.array([p.first % WORD for p in pieces], np.uint32)[padded],
+        ends=np.array(ends, np.int32)[padded],
+        max_steps=np.array([jobs[p.job].max_steps for p in pieces], np.int32)[padded],
+        every=np.asarray(settings.check_every, np.int32),
     )

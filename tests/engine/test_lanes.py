@@ -10,9 +10,9 @@ from jax import lax
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.engine.address import block_key, root_key
+from jaxcnn.engine.address import block_words
 from jaxcnn.engine.dynamics import Dynamics
-from jaxcnn.engine.lanes import LaneProgram, LaneSettings, Work, lane_steps, stage_widths
+from jaxcnn.engine.lanes import LaneProgram, LaneSettings, Work, lane_steps, tail_block
 from jaxcnn.engine.run import Job, run
 from jaxcnn.study.build import build
 
@@ -24,7 +24,7 @@ def states(built, widths):
     with jax.enable_x64(built.x64):
         work = Work(
             params=jax.tree.map(lambda x: jnp.asarray(x)[None], built.params),
-            roots=block_key(root_key(3), 0)[None],
+            roots=jnp.asarray(block_words(3, 0))[None],
             low=jnp.zeros(1, jnp.uint32),
             ends=jnp.full(1, max(widths), jnp.int32),
             max_steps=jnp.full(1, 10**9, jnp.int32),
@@ -107,16 +107,11 @@ def test_states_agree_to_the_last_bit_through_the_narrowing_tail():
         assert np.array_equal(found[0].steps, other.steps)
 
 
-def test_lane_steps_add_up_over_the_stages():
+def test_lane_steps_add_up_over_the_wide_stage_and_the_tail():
     settings = LaneSettings(width=4096, check_every=8)
-    widths = stage_widths(4096)
-    assert widths[0] == 4096
-    assert list(widths) == sorted(widths, reverse=True)
-    assert stage_widths(8) == (8,)
-    checks = np.arange(1, len(widths) + 1)
-    assert lane_steps(checks, settings) == 8 * sum(
-        n * w for n, w in zip(checks, widths, strict=True)
-    )
+    assert tail_block(4096) == 128
+    assert tail_block(8) == 8
+    assert lane_steps(np.array([3, 5]), settings) == 8 * (3 * 4096 + 5 * 128)
 
 
 class Still(NamedTuple):
