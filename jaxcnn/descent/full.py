@@ -6,10 +6,14 @@ and the kernel symbols of descent/kernel.py,
     v⁺ = v + c_v s h(φ)/r (w* − cos φ v/r)
     a⁺ = (1 − c(g(0)−m)) a + c (g(φ)−m) a* − c m (u − U) 1,     c = η/2π.
 
-A step is a scale of v and of a plus a term along w*, a* and 1, after four inner products. The
-state carries the four factors of its next step (`Move`), so that the compiler takes the
-products in one pass over memory and the update in another, instead of computing angle and
-norm anew for every coordinate.
+A step is a scale of v and of a plus a term along w*, a* and 1. `stride` takes many and reads and
+writes the vectors once (as blocked Householder updates do), where a step at a time is bound by
+moving p + k numbers. v turns by δ in its plane with w* and grows by ρ, each step by
+
+    δ⁺ = δ − arctan x,    ρ⁺² = ρ² (1 + x²),    x = c_v s h(φ) sin θ / (ρ r₀)²,
+
+with θ = φ₀ + δ the signed angle, φ = |θ|; a becomes λ a₀ + μ a* − ν 1, and its inner products
+s and u follow from those at the beginning.
 """
 
 from __future__ import annotations
@@ -21,10 +25,10 @@ import jax.numpy as jnp
 
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
-from jaxcnn.descent.kernel import PI, RELU, DescentKernel, arctan
+from jaxcnn.descent.kernel import PI, RELU, DescentKernel, angle_of, arctan
 from jaxcnn.descent.start import FullLaw, FullStart
 from jaxcnn.engine.dynamics import Dynamics
-from jaxcnn.model.angle import Angle, from_cos_sin
+from jaxcnn.model.angle import Angle
 from jaxcnn.model.population import Student, Target
 
 ESCAPE = 1e6
@@ -39,92 +43,104 @@ class FullParams(NamedTuple):
     start: FullStart
 
 
-class Move(NamedTuple):
-    """The factors of the next step, scalars.
+class Products(NamedTuple):
+    """What the dynamics need of a state, scalars.
 
-    v⁺ = (1 − shrink) v + push w*,    a⁺ = (1 − c(g(0)−m)) a + gain a* − excess 1.
+    Attributes:
+        along: w*ᵀv.
+        across: ‖v − (w*ᵀv) w*‖.
+        norm: ‖v‖.
+        direction: the angle between v and w*.
+        s: a*ᵀa.
+        u: 1ᵀa.
     """
 
-    push: jax.Array
-    shrink: jax.Array
-    gain: jax.Array
-    excess: jax.Array
+    along: jax.Array
+    across: jax.Array
+    norm: jax.Array
+    direction: Angle
+    s: jax.Array
+    u: jax.Array
 
 
-class FullState(NamedTuple):
-    """One run: v (p,), a (k,), and the factors of its next step."""
-
-    v: jax.Array
-    a: jax.Array
-    move: Move
-
-
-def angle_of(sin: jax.Array, cos: jax.Array) -> Angle:
-    """The angle in [0, π] with this non-negative sine and this cosine, both parts of a unit vector.
-
-    Like `arctan` it vectorises in float32 where the library's arctan2 does not.
-    """
-    if sin.dtype != jnp.float32:
-        return from_cos_sin(cos, sin)
-    flat = jnp.abs(cos)
-    acute = arctan(jnp.minimum(sin, flat) / jnp.maximum(sin, flat))
-    acute = jnp.where(sin > flat, PI / 2 - acute, acute)
-    obtuse = cos < 0
-    return Angle(
-        cos, sin, jnp.where(obtuse, PI - acute, acute), jnp.where(obtuse, acute, PI - acute)
-    )
-
-
-def scalars(state: FullState | Student, target: Target) -> Scalars:
-    """φ, s, M and r² of a state: what the reduced run carries."""
-    v, a = state.v, state.a
+def products(state: Student, target: Target) -> Products:
+    """The inner products of a state with the teacher, and the angle they make."""
+    v, a = state
     along = target.w_star @ v
-    across = v - _row(along, v) * _column(target.w_star, v)
-    square, total = _total(across * across), jnp.sum(target.a_star)
-    r2 = square + along * along
-    norm = jnp.sqrt(r2)
-    return Scalars(
-        angle=angle_of(jnp.sqrt(square) / norm, along / norm).angle,
-        s=target.a_star @ a,
-        m=total * (total - target.ones @ a),
-        r2=r2,
+    rest = v - _row(along, v) * _column(target.w_star, v)
+    across = jnp.sqrt(_total(rest * rest))
+    norm = jnp.sqrt(across * across + along * along)
+    direction = angle_of(across / norm, along / norm)
+    return Products(along, across, norm, direction, target.a_star @ a, target.ones @ a)
+
+
+def scalars(state: Student, target: Target) -> Scalars:
+    """φ, s, M and r² of a state: what the reduced run carries."""
+    at = products(state, target)
+    total = jnp.sum(target.a_star)
+    return Scalars(at.direction.angle, at.s, total * (total - at.u), at.norm * at.norm)
+
+
+def stride(
+    kernel: DescentKernel, params: FullParams, state: Student, count: jax.Array | int
+) -> Student:
+    """`count` simultaneous steps on (v, a)."""
+    target, rates, (v, a) = params.target, params.rates, state
+    begin, total, patches = products(state, target), jnp.sum(target.a_star), jnp.sum(target.ones)
+    r2 = begin.norm * begin.norm
+    decay = rates.c * (kernel.top - kernel.mean)
+
+    def one(_: int, at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        kept, (turn, growth, gain, excess) = at
+        theta = begin.direction.angle + turn
+        theta = theta - 2 * PI * jnp.round(theta / (2 * PI))
+        g, h, sin = kernel.values(jnp.abs(theta))
+        s = kept * begin.s + gain * rates.power - excess * total
+        u = kept * begin.u + gain * total - excess * patches
+        x = rates.c_filter * s * h * sin / (growth * r2)
+        # One array for all four: the CPU compiler then emits one kernel for the step.
+        rows = (
+            turn - jnp.sign(theta) * arctan(x),
+            growth + growth * (x * x),
+            gain - decay * gain + rates.c * (g - kernel.mean),
+            excess - decay * excess + rates.c * kernel.mean * (u - total),
+        )
+        return kept - decay * kept, jnp.stack(rows)
+
+    zero = jnp.zeros_like(begin.s)
+    first = (jnp.ones_like(decay), jnp.stack([zero, zero + 1, zero, zero]))
+    kept, (turn, growth, gain, excess) = jax.lax.fori_loop(0, count, one, first)
+    rho, sin, cos = jnp.sqrt(growth), jnp.sin(turn), jnp.cos(turn)
+    # On the axis of w* itself nothing turns.
+    slope = jnp.where(begin.across > 0, sin / jnp.where(begin.across > 0, begin.across, 1), 0)
+    return Student(
+        _row(rho * (cos + slope * begin.along), v) * v
+        - _row(rho * slope * r2, v) * _column(target.w_star, v),
+        kept * a
+        + _row(gain, a) * _column(target.a_star, a)
+        - _row(excess, a) * _column(target.ones, a),
     )
 
 
-def standing(kernel: DescentKernel, params: FullParams, student: Student) -> FullState:
-    """The state of a run that stands at (v, a).
-
-    Here sin²φ is 1 − cos²φ, one pass over v less than in `scalars`. What cancels near φ = 0 is
-    of no consequence: g and h, unlike the angle itself, hardly depend on φ there, and nothing
-    else of the step sees sin φ.
-    """
-    target, rates, (v, a) = params.target, params.rates, student
-    along, r2 = target.w_star @ v, _total(v * v)
-    scale = 1 / jnp.sqrt(r2)
-    cos = along * scale
-    sin = jnp.sqrt(jnp.maximum(r2 - along * along, 0)) * scale
-    g, h = kernel.pair(angle_of(sin, cos))
-    push = rates.c_filter * (target.a_star @ a) * h * scale
-    move = Move(
-        push=push,
-        shrink=push * cos * scale,
-        gain=rates.c * (g - kernel.mean),
-        excess=rates.c * kernel.mean * (target.ones @ a - jnp.sum(target.a_star)),
-    )
-    return FullState(v, a, move)
-
-
-def step(kernel: DescentKernel, params: FullParams, state: FullState) -> FullState:
+def step(kernel: DescentKernel, params: FullParams, state: Student) -> Student:
     """One simultaneous step on (v, a)."""
-    target, (v, a, move) = params.target, state
-    push, shrink, gain, excess = (_row(factor, v) for factor in move)
-    decay = params.rates.c * (kernel.top - kernel.mean)
-    new_v = v - shrink * v + push * _column(target.w_star, v)
-    new_a = a - decay * a + gain * _column(target.a_star, a) - excess * _column(target.ones, a)
-    return standing(kernel, params, Student(new_v, new_a))
+    target, rates, (v, a) = params.target, params.rates, state
+    at, total = products(state, target), jnp.sum(target.a_star)
+    g, h = kernel.pair(at.direction)
+    push = rates.c_filter * at.s * h / at.norm
+    shrink = push * at.direction.cos / at.norm
+    gain = rates.c * (g - kernel.mean)
+    excess = rates.c * kernel.mean * (at.u - total)
+    return Student(
+        v - _row(shrink, v) * v + _row(push, v) * _column(target.w_star, v),
+        a
+        - rates.c * (kernel.top - kernel.mean) * a
+        + _row(gain, a) * _column(target.a_star, a)
+        - _row(excess, a) * _column(target.ones, a),
+    )
 
 
-def verdict(kernel: DescentKernel, params: FullParams, state: FullState) -> jax.Array:
+def verdict(kernel: DescentKernel, params: FullParams, state: Student) -> jax.Array:
     """The certificate at the run's four scalars; divergence of u where b > 2."""
     code = certificate(kernel, params.rates, scalars(state, params.target))
     u = params.target.ones @ state.a
@@ -160,13 +176,10 @@ class FullDescent(NamedTuple):
 
     def __call__(self, params: FullParams) -> Dynamics:
         """`Dynamics` for one cell."""
-
-        def start(key: jax.Array) -> FullState:
-            return standing(self.kernel, params, self.law.draw(key, params.start, params.target))
-
         return Dynamics(
-            start=start,
+            start=lambda key: self.law.draw(key, params.start, params.target),
             step=lambda state: step(self.kernel, params, state),
+            stride=lambda state, count: stride(self.kernel, params, state, count),
             verdict=lambda state: verdict(self.kernel, params, state),
             lanes_last=True,
         )

@@ -11,7 +11,7 @@ from jax import lax
 
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent import full
-from jaxcnn.descent.full import FullDescent, FullParams, FullState
+from jaxcnn.descent.full import FullDescent, FullParams
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.population import Student, loss, sharpness
@@ -39,20 +39,18 @@ class Trace(NamedTuple):
     sharpness: jax.Array
 
 
-def look(
-    state: FullState, params: FullParams, activation: Activation, with_sharpness: bool
-) -> Trace:
+def look(state: Student, params: FullParams, activation: Activation, with_sharpness: bool) -> Trace:
     """What a `Trace` records of one state; scalars."""
     target = params.target
-    student, at = Student(state.v, state.a), full.scalars(state, target)
+    at = full.scalars(state, target)
     largest = (
-        sharpness(student, target, activation) if with_sharpness else jnp.full_like(at.s, jnp.nan)
+        sharpness(state, target, activation) if with_sharpness else jnp.full_like(at.s, jnp.nan)
     )
     return Trace(
-        loss=loss(student, target, activation),
+        loss=loss(state, target, activation),
         angle=at.angle,
-        distance=jnp.linalg.norm(target.ones * (student.a - target.a_star)),
-        output_sum=jnp.vdot(target.ones, student.a),
+        distance=jnp.linalg.norm(target.ones * (state.a - target.a_star)),
+        output_sum=jnp.vdot(target.ones, state.a),
         alignment=at.s,
         filter_norm=jnp.sqrt(at.r2),
         sharpness=largest,
@@ -63,7 +61,7 @@ def look(
 def trace(
     family: FullDescent,
     params: FullParams,
-    state: FullState,
+    state: Student,
     every: jax.Array | int,
     *,
     activation: Activation,
@@ -83,7 +81,7 @@ def trace(
     """
     step = family(params).step
 
-    def row(at: FullState, _: None) -> tuple[FullState, Trace]:
+    def row(at: Student, _: None) -> tuple[Student, Trace]:
         seen = look(at, params, activation, with_sharpness)
         return lax.fori_loop(0, every, lambda _, z: step(z), at), seen
 
@@ -94,7 +92,7 @@ def trace(
 def settling_step(
     family: FullDescent,
     params: FullParams,
-    state: FullState,
+    state: Student,
     limit: jax.Array | int,
     level: jax.Array | float,
     *,
@@ -116,10 +114,10 @@ def settling_step(
     """
     dynamics = LossBelow(family, activation)((params, level))
 
-    def going(at: tuple[jax.Array, FullState]) -> jax.Array:
+    def going(at: tuple[jax.Array, Student]) -> jax.Array:
         return (at[0] < limit) & (dynamics.verdict(at[1]) == Outcome.RUNNING)
 
-    def move(at: tuple[jax.Array, FullState]) -> tuple[jax.Array, FullState]:
+    def move(at: tuple[jax.Array, Student]) -> tuple[jax.Array, Student]:
         return at[0] + 1, dynamics.step(at[1])
 
     count, last = lax.while_loop(going, move, (jnp.int32(0), state))
@@ -140,12 +138,12 @@ class LossBelow(NamedTuple):
         inner, level = params
         dynamics = self.family(inner)
 
-        def verdict(state: FullState) -> jax.Array:
+        def verdict(state: Student) -> jax.Array:
             code = dynamics.verdict(state)
-            value = loss(Student(state.v, state.a), inner.target, self.activation)
+            value = loss(state, inner.target, self.activation)
             arrived = jnp.where(
                 value < level, jnp.int32(Outcome.GLOBAL), jnp.int32(Outcome.RUNNING)
             )
             return jnp.where(code == Outcome.GLOBAL, arrived, code)
 
-        return dynamics._replace(verdict=verdict, lanes_last=False)
+        return dynamics._replace(verdict=verdict, stride=None, lanes_last=False)

@@ -20,14 +20,17 @@ class Dynamics(NamedTuple):
         step: state → state, one step of the rule. The tree, shapes and dtypes stay the same.
         verdict: state → scalar integer, an `Outcome` value; `Outcome.RUNNING` (0) goes on.
             It must send non-finite states to `Outcome.DIVERGED`, or they run to the limit.
-        lanes_last: `step` and `verdict` also take many states at once, with the lanes in the
-            last axis of every leaf, and mean the same; `vmap` would put the lanes first, where
-            vectors with parameters of their own need a transposition at every step.
+        stride: (state, n) → state, what n calls of `step` give, to rounding, where that can be
+            had for less; None for n calls of `step`.
+        lanes_last: `step`, `stride` and `verdict` also take many states at once, with the lanes
+            in the last axis of every leaf, and mean the same; `vmap` would put the lanes first,
+            where vectors with parameters of their own need a transposition at every step.
     """
 
     start: Callable[[jax.Array], State]
     step: Callable[[State], State]
     verdict: Callable[[State], jax.Array]
+    stride: Callable[[State, jax.Array], State] | None = None
     lanes_last: bool = False
 
 

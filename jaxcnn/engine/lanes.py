@@ -4,12 +4,13 @@
 its verdict hands its outcome over and takes the next restart index, on the device. One
 launch works through a list of tasks (a cell and a closed range of restart indices):
 
-    start pool ──► lanes: `check_every` steps, verdict, repeat until an eighth is done
+    start pool ──► lanes: `check_every` steps, verdict, repeat until a sixteenth is done
         ▲              │
         └── refill ◄── retire (scatter outcome and steps to the restart's slot)
 
-When no restart is left to start, the lanes that still run move to narrower and narrower
-programs, so that the tail (starts beside the separatrix) is not paid at full width.
+When no restart is left to start, the lanes that still run are moved together and advanced
+block by block, no more blocks than hold them, so that the tail (starts beside the separatrix)
+is not paid at full width.
 
 Outcomes do not depend on which lane or width a restart ran in as long as each element is
 computed by the same arithmetic at every width; a test holds this bit for bit.
@@ -27,7 +28,7 @@ import numpy as np
 from jax import lax
 
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.engine.address import restart_key
+from jaxcnn.engine.address import as_key, restart_key
 from jaxcnn.engine.dynamics import Dynamics, Family
 from jaxcnn.engine.packing import Packed, Packing, packing_of
 
@@ -61,9 +62,12 @@ class LaneSettings(NamedTuple):
 class Work(NamedTuple):
     """One launch: `tasks` ranges of restart indices laid end to end into slots.
 
+    NumPy arrays as the host hands them over, traced inside the launch.
+
     Attributes:
         params: parameter trees of the tasks, stacked along a leading axis (one tree if shared).
-        roots: key of each task's block of 2³² restart indices (engine/address.py), (tasks,).
+        roots: words of the key of each task's block of 2³² restart indices
+            (engine/address.py), uint32 (tasks, 2).
         low: lower 32 bits of each task's first index, uint32 (tasks,); a task stays in its block.
         ends: slot after the last one of each task, int32 (tasks,); padding repeats the total.
         max_steps: step limit of each task, int32 (tasks,).
@@ -71,11 +75,11 @@ class Work(NamedTuple):
     """
 
     params: Any
-    roots: jax.Array
-    low: jax.Array
-    ends: jax.Array
-    max_steps: jax.Array
-    every: jax.Array
+    roots: Any
+    low: Any
+    ends: Any
+    max_steps: Any
+    every: Any
 
 
 class Landed(NamedTuple):
@@ -84,7 +88,8 @@ class Landed(NamedTuple):
     Attributes:
         outcomes: `Outcome` value per slot, uint8 (capacity,).
         steps: steps to the outcome per slot, uint32 (capacity,).
-        checks: verdicts taken at each stage width, int32 (stages,); see `lane_steps`.
+        checks: verdicts taken of all lanes, and of one block of them in the tail, int32 (2,);
+            see `lane_steps`.
         draws: pools of `width` starts drawn, int32.
     """
 
@@ -106,12 +111,15 @@ class _Lanes(NamedTuple):
     age: jax.Array
 
 
-def stage_widths(width: int) -> tuple[int, ...]:
-    """Widths of the tail programs: an eighth each time, down to no less than 32 lanes."""
-    widths = [width]
-    while widths[-1] // 8 >= 32:
-        widths.append(widths[-1] // 8)
-    return tuple(widths)
+def tail_block(width: int) -> int:
+    """Lanes advanced at once in the tail: a thirty-second of them, no less than 32."""
+    block = max(32, width // 32)
+    return block if width % block == 0 else width
+
+
+def refill_block(width: int) -> int:
+    """Most lanes refilled at once: a quarter of them."""
+    return max(1, width // 4)
 
 
 class LaneProgram:
@@ -120,12 +128,30 @@ class LaneProgram:
     def __init__(self, family: Family, work: Work, settings: LaneSettings) -> None:
         self.family, self.work, self.settings = family, work, settings
         one = jax.tree.map(lambda x: x[0], work.params)
-        self.shared_params = one if settings.shared else None
-        example = jax.eval_shape(lambda key, p: family(p).start(key), work.roots[0], one)
+        self.one = one
+        example = jax.eval_shape(lambda key, p: family(p).start(key), as_key(work.roots[0]), one)
         self.state_packing: Packing = packing_of(example)
-        self.params_packing: Packing = packing_of(() if settings.shared else one)
+        self.carried = [] if settings.shared else self._read(example, one)
+        leaves = jax.tree.leaves(one)
+        self.params_packing: Packing = packing_of([leaves[i] for i in self.carried])
         self.moves = self._moving(example, one)
-        self.total = work.ends[-1]
+        self.total: jax.Array = work.ends[-1]
+
+    def _read(self, example: Any, params: Any) -> list[int]:
+        """The leaves of the parameters that a step or a verdict reads: what lanes must carry.
+
+        The numbers of a start law are most of a cell's, and are read only when a start is drawn.
+        """
+
+        def after_start(params: Any, state: Any) -> Any:
+            dynamics = self.family(params)
+            return dynamics.step(state), dynamics.verdict(state)
+
+        traced = jax.make_jaxpr(after_start)(params, example).jaxpr
+        read = {id(atom) for equation in traced.eqns for atom in equation.invars}
+        read |= {id(atom) for atom in traced.outvars}
+        count = len(jax.tree.leaves(params))
+        return [i for i, atom in enumerate(traced.invars[:count]) if id(atom) in read]
 
     def _moving(self, example: Any, params: Any) -> tuple[bool, ...]:
         """Of each matrix of the packed state, whether a step can change it.
@@ -141,16 +167,20 @@ class LaneProgram:
         """Apply a function of one lane's (dynamics, state) to packed lanes, lanes last."""
         tree = self.state_packing.unpack(state)
         if self.settings.shared:
-            shared = self.family(self.shared_params)
+            shared = self.family(self.one)
             if shared.lanes_last:
                 return apply(shared, tree)
             return jax.vmap(lambda s: apply(shared, s), in_axes=-1, out_axes=-1)(tree)
-        lanes = self.params_packing.unpack(params)
+        leaves, treedef = jax.tree.flatten(self.one)
 
-        def one(params: Any, state: Any) -> Any:
-            return apply(self.family(params), state)
+        def one(carried: list[jax.Array], state: Any) -> Any:
+            own = leaves.copy()
+            for i, leaf in zip(self.carried, carried, strict=True):
+                own[i] = leaf
+            return apply(self.family(jax.tree.unflatten(treedef, own)), state)
 
-        return jax.vmap(one, in_axes=-1, out_axes=-1)(lanes, tree)
+        carried = self.params_packing.unpack(params)
+        return jax.vmap(one, in_axes=-1, out_axes=-1)(carried, tree)
 
     def advance(self, lanes: _Lanes, tick: jax.Array) -> _Lanes:
         """`every` steps of every lane, then a verdict; decide lanes that stand still.
@@ -159,14 +189,24 @@ class LaneProgram:
         again: it is given now what the step limit would give it. Rounding makes such fixed
         points beside the separatrix, and one of them would hold up a whole launch.
         """
+        every = self.work.every
 
-        def step(_: int, state: Packed) -> Packed:
-            new = self._mapped(lambda dynamics, s: dynamics.step(s), state, lanes.params)
+        def moved_on(apply: Callable[[Dynamics, Any], Any], state: Packed) -> Packed:
+            new = self._mapped(apply, state, lanes.params)
             packed = zip(self.state_packing.pack(new), state, self.moves, strict=True)
             return tuple(after if moves else before for after, before, moves in packed)
 
-        every = self.work.every
-        state = lax.fori_loop(0, every, step, lanes.state)
+        def step(_: int, state: Packed) -> Packed:
+            return moved_on(lambda dynamics, s: dynamics.step(s), state)
+
+        def stride(dynamics: Dynamics, state: Any) -> Any:
+            assert dynamics.stride is not None
+            return dynamics.stride(state, every)
+
+        if self.family(self.one).stride is not None:
+            state = moved_on(stride, lanes.state)
+        else:
+            state = lax.fori_loop(0, every, step, lanes.state)
         moved = jnp.zeros_like(lanes.code, bool)
         for new, old, moves in zip(state, lanes.state, self.moves, strict=True):
             moved = moved | jnp.any(new != old, axis=0) if moves else moved
@@ -190,25 +230,39 @@ class LaneProgram:
             code=jnp.where(fresh, code, lanes.code), age=jnp.where(fresh, age, lanes.age)
         )
 
-    def task_of(self, slot: jax.Array) -> jax.Array:
-        """The task whose range holds each slot; the last one beyond them all."""
-        after = jnp.searchsorted(self.work.ends, slot, side="right", method="compare_all")
-        return jnp.minimum(after.astype(jnp.int32), self.work.ends.shape[0] - 1)
+    def tasks(self, first: jax.Array, count: int) -> jax.Array:
+        """The tasks that hold the slots `first`, `first` + 1, …; the last one beyond them all."""
+        # The task goes up by one at each end. A search for every slot would be repeated in each
+        # of the fused loops that look its task's numbers up.
+        at = jnp.maximum(self.work.ends - first, 0)
+        ends = jnp.zeros(count, jnp.int32).at[at].add(1, mode="drop")
+        return jnp.minimum(_sum_before(ends) + ends, self.work.ends.shape[0] - 1)
+
+    def _rows(self, task: jax.Array) -> Any:
+        """The parameters of each lane's task, lanes last.
+
+        One row of the tables after the other: a look-up that was fused into the drawing of the
+        starts would keep all of it from being vectorised.
+        """
+        packing = packing_of(self.one)
+        tables = packing.pack(jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), self.work.params))
+        return packing.unpack(tuple(lax.map(lambda row: row[task], table) for table in tables))
 
     def draw(self, first: jax.Array) -> _Lanes:
         """A pool of starts for the slots `first`, `first` + 1, …; empty beyond the last."""
         slot = first + jnp.arange(self.settings.width, dtype=jnp.int32)
-        task = self.task_of(slot)
+        task = self.tasks(first, self.settings.width)
         begins = jnp.concatenate([jnp.zeros(1, jnp.int32), self.work.ends[:-1]])
         low = self.work.low[task] + (slot - begins[task]).astype(jnp.uint32)
-        keys = jax.vmap(restart_key)(self.work.roots[task], low)
+        keys = jax.vmap(restart_key)(as_key(self.work.roots[task]), low)
         if self.settings.shared:
-            tree = jax.vmap(lambda k: self.family(self.shared_params).start(k), out_axes=-1)(keys)
-            params: Packed = self.params_packing.pack(())
+            tree = jax.vmap(lambda k: self.family(self.one).start(k), out_axes=-1)(keys)
+            params: Packed = self.params_packing.pack([])
         else:
-            rows = jax.tree.map(lambda x: x[task], self.work.params)
-            tree = jax.vmap(lambda k, p: self.family(p).start(k), out_axes=-1)(keys, rows)
-            params = self.params_packing.pack(jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), rows))
+            rows = self._rows(task)
+            tree = jax.vmap(lambda k, p: self.family(p).start(k), (0, -1), -1)(keys, rows)
+            leaves = jax.tree.leaves(rows)
+            params = self.params_packing.pack([leaves[i] for i in self.carried])
         inside = slot < self.total
         zero = jnp.zeros_like(slot)
         return _Lanes(
@@ -222,7 +276,10 @@ class LaneProgram:
         )
 
     def retire(self, landed: Landed, lanes: _Lanes) -> Landed:
-        """Write finished lanes to their slots; empty and running lanes write nowhere."""
+        """Write finished lanes to their slots; empty and running lanes write nowhere.
+
+        A lane may be written twice: nothing it holds changes once it is finished.
+        """
         done = (lanes.code != RUNNING) & (lanes.slot >= 0)
         slot = jnp.where(done, lanes.slot, self.settings.capacity)
         return landed._replace(
@@ -240,25 +297,38 @@ def _running(lanes: _Lanes) -> jax.Array:
     return jnp.sum(lanes.code == RUNNING, dtype=jnp.int32)
 
 
-def _rank(mask: jax.Array) -> jax.Array:
-    """Exclusive running count of a mask of n lanes, n at most 2²⁴.
+def _sum_before(counts: jax.Array) -> jax.Array:
+    """Exclusive running sum of n counts whose total is at most 2²⁴; 64 divides n, or n < 64.
 
-    Sums within rows of 64 as one small matrix product (exact: a row holds at most 64), then
+    Sums within rows of 64 as one small matrix product (exact: whole numbers below 2²⁴), then
     over rows: four times as fast on a CPU as `jnp.cumsum`, and a tenth of the compilation of
     an associative scan.
     """
-    ones = mask.astype(jnp.float32).reshape(-1, min(64, mask.shape[0]))
-    size = ones.shape[1]
+    rows = counts.astype(jnp.float32).reshape(-1, min(64, counts.shape[0]))
+    size = rows.shape[1]
     before = jnp.triu(jnp.ones((size, size), jnp.float32), k=1)
-    inside = jnp.matmul(ones, before, precision=lax.Precision.HIGHEST)
-    rows = jnp.cumsum(jnp.sum(ones, axis=1).astype(jnp.int32), dtype=jnp.int32)
-    offset = jnp.concatenate([jnp.zeros(1, jnp.int32), rows[:-1]])
+    inside = jnp.matmul(rows, before, precision=lax.Precision.HIGHEST)
+    sums = jnp.cumsum(jnp.sum(rows, axis=1).astype(jnp.int32), dtype=jnp.int32)
+    offset = jnp.concatenate([jnp.zeros(1, jnp.int32), sums[:-1]])
     return (inside.astype(jnp.int32) + offset[:, None]).reshape(-1)
 
 
-def _merge(take: jax.Array, new: _Lanes, old: _Lanes) -> _Lanes:
-    merged: _Lanes = jax.tree.map(lambda n, o: jnp.where(take, n, o), new, old)
-    return merged
+def _put(whole: _Lanes, part: _Lanes, index: jax.Array) -> _Lanes:
+    """`whole` with `part` at `index`; an index beyond the last lane goes nowhere."""
+
+    def put(x: jax.Array, y: jax.Array) -> jax.Array:
+        return x.at[..., index].set(y, mode="drop", unique_indices=True)
+
+    placed: _Lanes = jax.tree.map(put, whole, part)
+    return placed
+
+
+def _places(mask: jax.Array, size: int) -> jax.Array:
+    """Where a mask of n lanes is true, the first `size` of them; n, n + 1, … beyond the last."""
+    lanes = mask.shape[0]
+    order = jnp.where(mask, _sum_before(mask), size)
+    index = lanes + jnp.arange(size, dtype=jnp.int32)
+    return index.at[order].set(jnp.arange(lanes, dtype=jnp.int32), mode="drop")
 
 
 class _Filling(NamedTuple):
@@ -287,45 +357,49 @@ def _run_down(
 
 
 def _refill(program: LaneProgram, c: _Filling) -> _Filling:
-    """Retire finished lanes and put starts from the pool in their place."""
+    """Retire up to a block of finished lanes and put starts from the pool in their place."""
     width = program.settings.width
-    landed = program.retire(c.landed, c.lanes)
-    empty = c.lanes.code != RUNNING
-    place = c.used + _rank(empty)
-    take = empty & (place < width)
-    fresh = program.select(c.pool, jnp.minimum(place, width - 1))
-    fresh = fresh._replace(born=jnp.full_like(fresh.born, c.tick))
-    vacated = c.lanes._replace(
-        slot=jnp.where(empty, -1, c.lanes.slot),
-        code=jnp.where(empty, UNDECIDED, c.lanes.code),
-    )
+    index = _places(c.lanes.code != RUNNING, refill_block(width))
+    landed = program.retire(c.landed, _known(program.select(c.lanes, index), index < width))
+    place = c.used + jnp.arange(index.shape[0], dtype=jnp.int32)
+    take = (index < width) & (place < width)
+    fresh = program.select(c.pool, place)
     # A start that is already decided is judged at age 0, before any step.
-    lanes = program.judge(_merge(take, fresh, vacated), c.tick)
-    used = jnp.minimum(c.used + jnp.sum(empty, dtype=jnp.int32), width)
+    fresh = program.judge(fresh._replace(born=jnp.full_like(fresh.born, c.tick)), c.tick)
+    lanes = _put(c.lanes, fresh, jnp.where(take, index, index + width))
+    used = c.used + jnp.sum(take, dtype=jnp.int32)
     return c._replace(lanes=lanes, used=used, landed=landed)
 
 
+def _known(lanes: _Lanes, held: jax.Array) -> _Lanes:
+    """Lanes, empty where not `held`."""
+    return lanes._replace(
+        slot=jnp.where(held, lanes.slot, -1), code=jnp.where(held, lanes.code, UNDECIDED)
+    )
+
+
 def _fill(program: LaneProgram) -> tuple[Landed, _Lanes, jax.Array]:
-    """The wide stage: until no restart is left to start and the next width holds the rest."""
+    """The wide stage: until no restart is left to start and half of the lanes are done."""
     width = program.settings.width
-    widths = stage_widths(width)
     threshold = width - width // 16
-    rest = widths[1] if len(widths) > 1 else 0
+    rest = width // 2 if tail_block(width) < width else 0
 
     def restock(c: _Filling) -> _Filling:
+        need = (c.used >= width) & (c.drawn < program.total)
+        # Only the pool goes through the branches: they would copy what else did.
+        pool: _Lanes = lax.cond(need, lambda: program.draw(c.drawn), lambda: c.pool)
         return c._replace(
-            pool=program.draw(c.drawn),
-            used=jnp.int32(0),
-            drawn=c.drawn + width,
-            landed=c.landed._replace(draws=c.landed.draws + 1),
+            pool=pool,
+            used=jnp.where(need, 0, c.used),
+            drawn=c.drawn + jnp.where(need, width, 0),
+            landed=c.landed._replace(draws=c.landed.draws + need),
         )
 
     def unfinished(c: _Filling) -> jax.Array:
         return (c.drawn < program.total) | (c.used < width) | (_running(c.lanes) > rest)
 
     def body(c: _Filling) -> _Filling:
-        c = lax.cond((c.used >= width) & (c.drawn < program.total), restock, lambda x: x, c)
-        c = _refill(program, c)
+        c = _refill(program, restock(c))
         # With starts in the pool the lanes are full: run until a sixteenth is done. With more
         # to draw the lanes may not be: do not run. With nothing left: run the tail down.
         more = jnp.where(c.drawn < program.total, width, rest)
@@ -336,7 +410,7 @@ def _fill(program: LaneProgram) -> tuple[Landed, _Lanes, jax.Array]:
     landed = Landed(
         outcomes=jnp.zeros(program.settings.capacity, jnp.uint8),
         steps=jnp.zeros(program.settings.capacity, jnp.uint32),
-        checks=jnp.zeros(len(widths), jnp.int32),
+        checks=jnp.zeros(2, jnp.int32),
         draws=jnp.int32(0),
     )
     # Nothing drawn yet: the first turn of the loop stocks the pool.
@@ -350,27 +424,53 @@ def _fill(program: LaneProgram) -> tuple[Landed, _Lanes, jax.Array]:
     return landed, filling.lanes, filling.tick
 
 
+class _Draining(NamedTuple):
+    """The tail: lanes and the verdicts taken of a block of them."""
+
+    lanes: _Lanes
+    checks: jax.Array
+
+
 def _drain(program: LaneProgram, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:
-    """The tail: narrower and narrower, until every lane has its outcome."""
-    widths = stage_widths(program.settings.width)
-    for stage in range(1, len(widths)):
-        wide, width = widths[stage - 1], widths[stage]
-        running = lanes.code == RUNNING
-        order = jnp.where(running, _rank(running), wide)
-        index = jnp.zeros(width, jnp.int32)
-        index = index.at[order].set(jnp.arange(wide, dtype=jnp.int32), mode="drop")
-        held = jnp.arange(width) < jnp.sum(running)
-        lanes = program.select(lanes, index)
-        lanes = lanes._replace(
-            slot=jnp.where(held, lanes.slot, -1), code=jnp.where(held, lanes.code, UNDECIDED)
-        )
-        begin = tick
-        lanes, tick = _run_down(
-            program, lanes, tick, widths[stage + 1] if stage + 1 < len(widths) else 0
-        )
-        landed = program.retire(landed, lanes)
-        landed = landed._replace(checks=landed.checks.at[stage].set(tick - begin))
-    return landed
+    """The tail, by blocks: each goes on alone until half of its lanes have ended; repeat.
+
+    A block has a clock of its own. When it is put back, its lanes were born as much earlier as
+    it went on, so that ages count from the one `tick` of the whole tail.
+    """
+    width, block = program.settings.width, tail_block(program.settings.width)
+
+    def gather(lanes: _Lanes) -> _Lanes:
+        index = _places(lanes.code == RUNNING, width)
+        return _known(program.select(lanes, index), index < width)
+
+    def turn(c: _Draining) -> _Draining:
+        lanes = gather(c.lanes)
+        blocks = (_running(lanes) + block - 1) // block
+        floor = jnp.where(blocks > 1, block // 2, 0)
+
+        def one(i: jax.Array, c: _Draining) -> _Draining:
+            part: _Lanes = jax.tree.map(
+                lambda x: lax.dynamic_slice_in_dim(x, i * block, block, axis=-1), c.lanes
+            )
+            part, end = _run_down(program, part, tick, floor)
+            part = part._replace(born=part.born - (end - tick))
+            lanes = jax.tree.map(
+                lambda x, y: lax.dynamic_update_slice_in_dim(x, y, i * block, axis=-1),
+                c.lanes,
+                part,
+            )
+            return _Draining(lanes, c.checks + (end - tick))
+
+        turned: _Draining = lax.fori_loop(0, blocks, one, c._replace(lanes=lanes))
+        return turned
+
+    def body(c: tuple[_Draining, Landed]) -> tuple[_Draining, Landed]:
+        draining = turn(c[0])
+        return draining, program.retire(c[1], draining.lanes)
+
+    start = (_Draining(lanes, jnp.int32(0)), landed)
+    draining, landed = lax.while_loop(lambda c: _running(c[0].lanes) > 0, body, start)
+    return landed._replace(checks=landed.checks.at[1].set(draining.checks))
 
 
 # A launch keeps one core busy, and there is one for each core: threads inside would only wait.
@@ -398,6 +498,6 @@ def compiled_shape(settings: LaneSettings) -> LaneSettings:
 
 
 def lane_steps(checks: np.ndarray, settings: LaneSettings) -> int:
-    """Lane-steps paid for by a launch: Σ checks × width × check_every."""
-    widths = stage_widths(settings.width)
-    return sum(int(n) * w for n, w in zip(checks, widths, strict=True)) * settings.check_every
+    """Lane-steps paid for by a launch: Σ checks × lanes × check_every."""
+    lanes = (settings.width, tail_block(settings.width))
+    return sum(int(n) * w for n, w in zip(checks, lanes, strict=True)) * settings.check_every

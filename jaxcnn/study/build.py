@@ -459,8 +459,8 @@ def reduced_settings(every: int = 8) -> LaneSettings:
 
 
 def full_settings(rows: int, every: int = 8) -> LaneSettings:
-    """Lanes for a full state of `rows` numbers: a quarter of a megabyte of them on a CPU."""
+    """Lanes for a full state of `rows` numbers: half a megabyte of them on a CPU."""
     if jax.default_backend() != "cpu":
         return LaneSettings(width=2**15, shared=True, check_every=every)
-    width = 2 ** max(5, min(11, int(math.log2(2**16 / rows))))
+    width = 2 ** max(5, min(12, int(math.log2(2**17 / rows))))
     return LaneSettings(width=width, shared=True, check_every=every)

@@ -15,7 +15,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real, whole
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.descent.full import FullDescent, standing
+from jaxcnn.descent.full import FullDescent
 from jaxcnn.descent.trajectory import LossBelow, settling_step, trace
 from jaxcnn.engine.address import WORD, block_key, restart_key, root_key
 from jaxcnn.engine.dynamics import Family
@@ -108,7 +108,7 @@ def trajectory(
     built, family, activation = _plain(cell, given, start, "float64")
     with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, built.params)
-        state = standing(family.kernel, params, Student(*map(jnp.asarray, place)))
+        state = Student(*map(jnp.asarray, place))
         if steps is None:
             steps = _length(family, params, state, cell, activation)
         every = every or math.ceil(steps / _ROWS)

@@ -4,6 +4,8 @@ Each bound is what was measured (benchmarks/README.md), and a few per cent: a ch
 needs more has to say so here. Fewer are welcome, and tighten the bound.
 """
 
+from functools import partial
+
 import jax
 import pytest
 
@@ -23,6 +25,8 @@ def cost(cell, engine, function):
         keys = jax.random.split(jax.random.key(0), LANES)
         state = jax.eval_shape(jax.vmap(dynamics.start, out_axes=-1), keys)
         many = getattr(dynamics, function)
+        if function == "stride":
+            many = partial(many, count=64)
         if not dynamics.lanes_last:
             many = jax.vmap(many, in_axes=-1, out_axes=-1)
         found = jax.jit(many).lower(state).compile().cost_analysis()
@@ -39,9 +43,12 @@ def test_the_reduced_engine_does_no_more_than_it_did(function, flops, moved):
     assert found[2] <= moved
 
 
-@pytest.mark.parametrize(("function", "passes"), [("step", 3.0), ("verdict", 1.7)])
+@pytest.mark.parametrize(("function", "passes"), [("stride", 3.5), ("step", 3.0), ("verdict", 1.7)])
 def test_the_full_engine_moves_its_state_no_more_often_than_it_did(function, passes):
-    """In reads and writes of the state, 8 bytes for each of p + k numbers; 1 is the floor."""
+    """In reads and writes of the state, 8 bytes for each of p + k numbers; 1 is the floor.
+
+    A stride is 64 steps, of which the compiler counts one besides what comes before and after.
+    """
     cell = Cell(k=25, p=6, ratio=4.0, step_size=0.05)
     assert cost(cell, "full", function)[2] / (8 * (cell.k + cell.p)) <= passes
 
@@ -57,8 +64,8 @@ def test_a_grid_compiles_once_and_wastes_no_more_lane_steps_than_it_did():
     jobs = [Job(b.params, 0, 20_000, c.max_steps) for b, c in zip(built, cells, strict=True)]
     _, account = run(built[0].family, jobs, seed=0, settings=built[0].settings, streams=1)
     assert launch._cache_size() - before <= 1
-    assert account.useful_steps == pytest.approx(5.92e6, rel=0.02)
-    assert account.lane_steps <= 9.5e6
+    assert account.useful_steps == pytest.approx(6.07e6, rel=0.02)
+    assert account.lane_steps <= 7.7e6
 
 
 def test_many_restarts_keep_the_lanes_busy():
@@ -67,4 +74,4 @@ def test_many_restarts_keep_the_lanes_busy():
     built = build(cell, engine="reduced")
     job = Job(built.params, 0, 2**17, cell.max_steps)
     _, account = run(built.family, [job], seed=0, settings=built.settings, streams=1)
-    assert account.utilisation >= 0.82
+    assert account.utilisation >= 0.91

@@ -9,7 +9,8 @@ import pytest
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.descent.full import angle_of, scalars
+from jaxcnn.descent.full import scalars
+from jaxcnn.descent.kernel import angle_of
 from jaxcnn.model.activation import relu
 from jaxcnn.model.population import Student, gradient
 from jaxcnn.study.build import build
@@ -55,6 +56,56 @@ def test_float32_angle_is_within_two_units_in_the_last_place():
     )
 
 
+def followed(dynamics, state, strides, count):
+    """The states after some strides of `count` steps, taken as strides and step by step."""
+
+    @jax.jit
+    def both(one, other):
+        for _ in range(strides):
+            one = dynamics.stride(one, count)
+            other = jax.lax.fori_loop(0, count, lambda _, s: dynamics.step(s), other)
+        return one, other
+
+    return both(state, state)
+
+
+@pytest.mark.parametrize(
+    ("words", "activation"),
+    [
+        ({"step_size": 0.05}, "relu"),
+        ({"step_size": 1.6}, "relu"),  # b = 1.3, and the filter steps over the teacher's
+        ({"step_size": 0.9, "filter_step_size": 40.0}, "relu"),
+        ({"step_size": 0.3, "teacher_norm": 4.0}, "leaky_relu"),
+        ({"step_size": 0.3}, "gelu"),
+        ({"step_size": 0.3}, "erf"),
+    ],
+)
+def test_a_stride_is_as_many_steps(words, activation):
+    """In double precision, also where φ passes through 0 or π and where the sum alternates."""
+    cell = Cell(k=5, p=4, ratio=2.0, activation=activation, **words)
+    built = build(cell, engine="full", dtype="float64")
+    dynamics = built.family(jax.tree.map(jnp.asarray, built.params))
+    start = jax.vmap(dynamics.start)(jax.random.split(jax.random.key(2), 16))
+    for count in (1, 2, 64):
+        one, other = jax.vmap(lambda s, n=count: followed(dynamics, s, 4, n))(start)
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_allclose(x, y, rtol=0, atol=2e-11)
+
+
+def test_a_stride_of_no_steps_and_one_on_the_axis_leave_the_filter_where_it_is():
+    built = build(Cell(k=5, p=4, ratio=2.0, step_size=0.3), engine="full", dtype="float64")
+    params = jax.tree.map(jnp.asarray, built.params)
+    dynamics = built.family(params)
+    state = dynamics.start(jax.random.key(3))
+    for x, y in zip(state, dynamics.stride(state, 0), strict=True):
+        np.testing.assert_array_equal(x, y)
+    for sign in (1.0, -1.0):
+        on_axis = Student(2.0 * sign * params.target.w_star, state.a)
+        moved = dynamics.stride(on_axis, 50)
+        np.testing.assert_allclose(moved.v, on_axis.v, rtol=0, atol=1e-15)
+        assert float(jnp.max(jnp.abs(moved.a - state.a))) > 1e-3
+
+
 def test_lanes_in_the_last_axis_mean_the_same_as_one_lane():
     cell = Cell(k=5, p=4, ratio=2.0, teacher_norm=1.3, step_size=0.3)
     built = build(cell, engine="full", dtype="float64")
@@ -63,6 +114,7 @@ def test_lanes_in_the_last_axis_mean_the_same_as_one_lane():
     many = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), one)
     for _ in range(20):
         one, many = jax.vmap(dynamics.step)(one), dynamics.step(many)
+    one, many = jax.vmap(lambda s: dynamics.stride(s, 7))(one), dynamics.stride(many, 7)
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
         np.testing.assert_allclose(jnp.moveaxis(x, 0, -1), y, rtol=0, atol=1e-13)
     np.testing.assert_array_equal(jax.vmap(dynamics.verdict)(one), dynamics.verdict(many))

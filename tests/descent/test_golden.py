@@ -10,8 +10,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.basin.boundary import boundary
 from jaxcnn.descent.certificate import Scalars
-from jaxcnn.descent.full import scalars, standing
-from jaxcnn.descent.kernel import RELU
+from jaxcnn.descent.full import scalars
 from jaxcnn.model.population import Student
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
@@ -62,7 +61,7 @@ def test_engines_and_boundary_agree_with_the_reference(golden):
 
     full = build(cell, engine="full", dtype="float64", teacher=teacher)
     params = jax.tree.map(jnp.asarray, full.params)
-    begin = jax.vmap(lambda v, a: standing(RELU, params, Student(v, a)))(*map(jnp.asarray, (v, a)))
+    begin = Student(*map(jnp.asarray, (v, a)))
     codes, later = followed(full, begin)
     np.testing.assert_array_equal(np.asarray(codes) == Outcome.GLOBAL, wanted)
     assert np.isin(codes, (Outcome.GLOBAL, Outcome.SPURIOUS)).all()

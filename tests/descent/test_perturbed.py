@@ -8,8 +8,7 @@ from scipy import stats
 from stepping import built64, close, walk
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.descent.full import scalars, standing
-from jaxcnn.descent.kernel import RELU
+from jaxcnn.descent.full import scalars
 from jaxcnn.descent.perturbed import Noise, in_ball, strength
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.study.build import build
@@ -46,7 +45,7 @@ def test_filter_is_on_the_sphere_while_the_noise_is_on_then_plain_descent():
     state = walk(built, 1, state=noisy)
     after = walk(built, 200, state=state)
     plain = built64(Cell(k=9, ratio=4.0, p=5, filter_step_size=0.2), engine="full")
-    then = walk(plain, 200, state=standing(RELU, plain.params, state.student))
+    then = walk(plain, 200, state=state.student)
     close(jnp.concatenate(after.student), jnp.concatenate([then.v, then.a]), 1e-10)
     # On four scalars the same start makes the same plain steps.
     small = built64(CELL)
