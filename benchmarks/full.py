@@ -54,8 +54,8 @@ def cell_of(k: int, p: int) -> Cell:
 
 
 def steps_for(lanes: int, rows: int) -> int:
-    """Steps of one timing: a multiple of 64, at least that."""
-    return 64 * max(1, min(128, NUMBERS // (lanes * rows * 64)))
+    """Steps of one timing: a multiple of 64, from 1024 (a short run) to 8192."""
+    return 64 * max(16, min(128, NUMBERS // (lanes * rows * 64)))
 
 
 def best(call) -> float:
