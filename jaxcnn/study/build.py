@@ -454,7 +454,7 @@ def check_every(cell: Cell) -> int:
 def reduced_settings(every: int = 8) -> LaneSettings:
     """Lanes for the four scalars: they and their parameters fit a core's L2 cache."""
     if jax.default_backend() == "cpu":
-        return LaneSettings(check_every=every)
+        return LaneSettings(width=2048, check_every=every)
     return LaneSettings(width=2**18, capacity=2**22, check_every=every)
 
 
