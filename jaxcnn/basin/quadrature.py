@@ -94,7 +94,7 @@ def integrate(
     if problem.filter == "gaussian":
         parts = [_over_norms(stepper, p, tolerance) for p in ps]
         return _joined(parts, sum(part.evaluations for part in parts))
-    orders = ORDERS if strict else ROUGH_ORDERS
+    orders: Sequence[int] = ORDERS if strict else ROUGH_ORDERS
     if problem.output == "point":
         orders = orders[:1]
     return _refine(lambda n: _angles(stepper, n, ps), orders, tolerance, strict)
