@@ -115,8 +115,8 @@ def build(
     Args:
         cell: the experiment.
         engine: "reduced" (four scalars), "full" (v and a), or "auto": reduced where it is exact.
-        dtype: "float32" or "float64"; by default float32, and float64 where the increments of a
-            reduced float32 run would round away (c ≤ 1e-5).
+        dtype: "float32" or "float64"; by default float32, and float64 where the increments of
+            plain descent in float32 would round away (c ≤ 1e-5).
         teacher: explicit w*, a*, instead of the cell's.
         start: start laws the cell has no words for.
         settings: compiled shape, if not the engine's choice.
@@ -155,7 +155,7 @@ def build(
             cell, custom, kernel, teacher, start, dtype or "float32", settings, patches, memory
         )
     else:
-        built = _full(cell, kernel, teacher, start, dtype or "float32", settings, patches)
+        built = _full(cell, kernel, teacher, start, dtype, settings, patches)
     for name in ("angle_tolerance", "loss_tolerance") if built.proved else ():
         if getattr(cell, name) != Cell.__dataclass_fields__[name].default:
             raise RefusedError(
@@ -217,6 +217,23 @@ def _kernel(cell: Cell, custom: Custom | None = None) -> DescentKernel:
     return kernel_of(sigma(cell, custom or Custom()))
 
 
+def _precision(dtype: str | None, rates: Rates) -> str:
+    """The dtype asked for, or the one that plain descent needs.
+
+    Raises:
+        RefusedError: float32 was asked for and increments would round away: runs drift by 10⁻³
+            radians at c = 10⁻⁶, on v and a as on four scalars.
+    """
+    small = min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR
+    if dtype == "float32" and small:
+        raise RefusedError(
+            "dtype",
+            "float32",
+            f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64",
+        )
+    return dtype or ("float64" if small else "float32")
+
+
 def _cast(tree: Any, dtype: str) -> Any:
     return jax.tree.map(lambda x: np.asarray(x, dtype), tree)
 
@@ -240,14 +257,7 @@ def _reduced(
 ) -> Built:
     total, power, side = _sizes(teacher)
     rates = rates_of(cell, kernel, power, total * total)
-    small = min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR
-    if dtype == "float32" and small:
-        raise RefusedError(
-            "dtype",
-            "float32",
-            f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64",
-        )
-    dtype = dtype or ("float64" if small else "float32")
+    dtype = _precision(dtype, rates)
     kind = "point" if cell.init == "zero" or start.a is not None else cell.init
     x, y = _plane_point(start, teacher, total, side)
     angle, norm2 = 0.0, 1.0
@@ -341,11 +351,12 @@ def _full(
     kernel: DescentKernel,
     teacher: Teacher,
     start: Start,
-    dtype: str,
+    dtype: str | None,
     settings: LaneSettings | None,
     patches: int | None,
 ) -> Built:
     law, params = _full_start(cell, kernel, teacher, start, patches)
+    dtype = _precision(dtype, params.rates)
     return Built(
         family=cast(Family, FullDescent(law, kernel)),
         params=_cast(params, dtype),

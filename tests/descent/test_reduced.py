@@ -96,6 +96,10 @@ def test_float32_is_not_used_where_increments_round_away():
         build(small(9.9e-6), dtype="float32")
     slow = Cell(k=25, ratio=4.0, step_size=0.1, filter_step_size=1e-5)
     assert build(slow).dtype == "float64"
+    assert build(small(1.01e-5), engine="full").dtype == "float32"
+    assert build(small(9.9e-6), engine="full").dtype == "float64"
+    with pytest.raises(RefusedError, match="float64"):
+        build(small(9.9e-6), engine="full", dtype="float32")
 
 
 def theory_starts(cell, restarts, seed):
