@@ -232,11 +232,12 @@ def _angles(stepper: Stepper, order: int, ps: Sequence[int]) -> _Sum:
     found = thresholds(stepper, angle_line(problem, x, y, norm2), edge_guess(stepper, x.size))
     good, bad, noise = [], [], []
     lost = float(weight @ ~found.ordered)
+    error = np.where(found.ordered, found.error, 0.0)  # what is lost counts with all its mass
     for p in ps:
         below, above = angle_split(p, found.at)
         good.append(weight @ below)
         bad.append(weight @ above)
-        noise.append(weight @ (angle_density(p, found.at) * found.error) + lost)
+        noise.append(weight @ (angle_density(p, found.at) * error) + lost)
     return _Sum(np.array(good), np.array(bad), np.array(noise), found.evaluations)
 
 
@@ -302,7 +303,8 @@ def _outputs(stepper: Stepper, order: int) -> _Sum:
         good, bad = beyond(half, sine2, inside > 0.0)
         density = np.full(y.size, np.sqrt(half + 1.0))
     lost = float(weight @ ~found.ordered)
-    noise = float(weight @ (density * found.error * problem.scale / across)) + lost
+    error = np.where(found.ordered, found.error, 0.0)
+    noise = float(weight @ (density * error * problem.scale / across)) + lost
     return _Sum(
         np.array([weight @ good]), np.array([weight @ bad]), np.array([noise]), found.evaluations
     )
