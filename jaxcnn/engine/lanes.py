@@ -485,11 +485,20 @@ def launch(family: Family, settings: LaneSettings, work: Work) -> Landed:
     return _drain(program, landed, lanes, tick)
 
 
-@partial(jax.jit, static_argnames=("family", "settings"))
+DRAWN_ALONE = 16
+
+
+@partial(jax.jit, static_argnames=("family", "settings"), compiler_options=ONE_THREAD)
 def draw_only(family: Family, settings: LaneSettings, work: Work) -> jax.Array:
-    """Draw one pool of starts and reduce it: what drawing alone costs."""
-    pool = LaneProgram(family, work, settings).draw(jnp.int32(0))
-    return sum((jnp.sum(m.astype(jnp.float32)) for m in pool.state), start=jnp.float32(0))
+    """Draw `DRAWN_ALONE` pools of starts and reduce them: what drawing alone costs."""
+    program = LaneProgram(family, work, settings)
+
+    def one(i: jax.Array, total: jax.Array) -> jax.Array:
+        pool = program.draw(i * settings.width)
+        return sum((jnp.sum(m.astype(jnp.float32)) for m in pool.state), start=total)
+
+    reduced: jax.Array = lax.fori_loop(0, DRAWN_ALONE, one, jnp.float32(0))
+    return reduced
 
 
 def compiled_shape(settings: LaneSettings) -> LaneSettings:

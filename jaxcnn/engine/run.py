@@ -26,6 +26,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_words
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import (
+    DRAWN_ALONE,
     Landed,
     LaneSettings,
     Work,
@@ -245,7 +246,7 @@ def draw_seconds(
             began = time.perf_counter()
             draw_only(family, shape, work).block_until_ready()
             best = min(best, time.perf_counter() - began)
-    return best / settings.width
+    return best / (DRAWN_ALONE * settings.width)
 
 
 def _launches(jobs: Sequence[Job], settings: LaneSettings, workers: int) -> Iterator[list[_Piece]]:
