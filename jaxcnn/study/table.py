@@ -24,7 +24,7 @@ def table(run: RunDirectory) -> pd.DataFrame:
         `p_global` with `low` and `high` at the study's confidence (undecided runs count
         against the lower end and for the upper one; by a confidence sequence if the study
         stops at a decision, by `level_at_a_width` if at a half-width), `half_width`,
-        `mean_steps` and `max_steps` of decided runs, `standing` (a `Standing` word) and
+        `mean_steps` and `most_steps` of decided runs, `standing` (a `Standing` word) and
         `complete`, the share of the restarts needed next.
 
     Raises:
@@ -63,4 +63,4 @@ def _steps(run: RunDirectory) -> dict[str, Any]:
         if restarts:
             means[cell] = sum(steps.total for steps in decided) / restarts
             most[cell] = max(steps.most for steps in decided)
-    return {"mean_steps": means, "max_steps": most}
+    return {"mean_steps": means, "most_steps": most}

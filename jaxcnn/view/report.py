@@ -39,7 +39,7 @@ _NUMBERS = {
     "high": "high",
     "exact": "exact",
     "mean_steps": "mean steps",
-    "max_steps": "most steps",
+    "most_steps": "most steps",
     "standing": "standing",
     "complete": "complete",
 }

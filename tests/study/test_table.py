@@ -1,6 +1,9 @@
+import dataclasses
+
 import numpy as np
 from fake_runner import FakeRunner, study
 
+from jaxcnn.base.cell import Cell
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.base.outcome import Outcome
@@ -27,8 +30,17 @@ def test_rows_are_what_the_runner_gave(tmp_path):
         assert row["p_global"] == counts.global_ / 1000
         decided = result.steps[result.outcomes != Outcome.UNDECIDED]
         assert row["mean_steps"] == decided.mean()
-        assert row["max_steps"] == decided.max()
+        assert row["most_steps"] == decided.max()
         assert (row["standing"], row["complete"]) == ("enough", 1.0)
+
+
+def test_no_key_of_a_cell_hides_behind_a_column(tmp_path):
+    """A study over `max_steps` shows the limits, not the most steps that a run took."""
+    made = study(grid={"max_steps": [20_000, 40_000]}, zip=None, fixed={"k": 9, "ratio": 2.0})
+    found = table(sweep_in_process(made, tmp_path / "a", RUNNER))
+    assert found["max_steps"].tolist() == [20_000, 40_000]
+    fields = {f.name for f in dataclasses.fields(Cell)}
+    assert not fields & set(found.columns[1:])
 
 
 def test_an_unfinished_run_says_how_far_it_is(tmp_path):
