@@ -4,19 +4,21 @@
 
 With one shared data set a step of L lanes needs two products, (n k, p) × (p, L) and its
 transpose with (n k, L): 4 n k p floating-point operations a lane. The limit is the rate of
-these two products alone, in this run, on arrays of the same shapes. The engine's rate includes
-all else a step does: activations, sums, the optimizer, the population loss and the verdict.
+these two products alone, in this run, on arrays of the same shapes and on one core, as the engine
+runs a launch. The engine's rate includes all else a step does: activations, sums, the optimizer,
+the population loss and the verdict.
 
 With one data set per restart nothing is reused but by its own restart. A step reads n (k p + 1)
 numbers a lane; the limit is the rate at which a sum reads the same arrays. Data that do not fit
 the budget are drawn again at every step; the limit is the rate of drawing them alone.
 
-One launch at a time, whatever threads the compiler takes.
+One launch at a time, on one core; drawing and reading alone are compiled alike.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ from jax import lax
 from benchmarks.full import Endless
 from jaxcnn import Cell
 from jaxcnn.descent.sampled import some_inputs
+from jaxcnn.engine.lanes import ONE_THREAD
 from jaxcnn.engine.run import Job, run
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import target
@@ -37,6 +40,9 @@ SIZES = ((25, 6), (25, 20), (25, 100), (100, 6), (9, 6))
 SAMPLES, REPEATS = 1000, 5
 CHECK = 1e-4
 """Largest difference of the engine's gradient to autodiff's before any time is believed."""
+
+
+one_core = partial(jax.jit, compiler_options=ONE_THREAD)
 
 
 def best(call) -> float:
@@ -79,7 +85,6 @@ def step_seconds(built, steps: int) -> float:
     return (best(lambda: call(5 * steps)) - best(lambda: call(steps))) / (4 * steps)
 
 
-@jax.jit
 def products(rows, unit):
     """Both products, chunk by chunk: rows (chunks, k m, p), unit (p, L)."""
 
@@ -99,7 +104,7 @@ def shared(k: int, p: int):
     chunks = -(-SAMPLES // chunk)
     rows = jnp.asarray(rng.normal(size=(chunks, k * chunk, p)), "float32")
     unit = jnp.asarray(rng.normal(size=(p, width)), "float32")
-    repeated = jax.jit(lambda r, u: lax.fori_loop(0, 8, lambda _, x: products(r, x) * 1e-6, u))
+    repeated = one_core(lambda r, u: lax.fori_loop(0, 8, lambda _, x: products(r, x) * 1e-6, u))
     alone = best(lambda: repeated(rows, unit)) / 8
     limit = 4 * chunks * chunk * k * p * width / alone / 1e9
     ours = 4 * SAMPLES * k * p * width / step_seconds(built, 16) / 1e9
@@ -107,9 +112,9 @@ def shared(k: int, p: int):
 
 
 def square(size: int = 1024) -> float:
-    """GFLOP/s of one large square product: what the machine can do."""
+    """GFLOP/s of one large square product: what a core can do."""
     a = jnp.ones((size, size), jnp.float32)
-    product = jax.jit(jnp.matmul)
+    product = one_core(jnp.matmul)
     return 2 * size**3 / best(lambda: product(a, a)) / 1e9
 
 
@@ -118,14 +123,14 @@ def own(k: int, p: int):
     kept = build(cell_of(k, p))
     width, numbers = kept.settings.width, SAMPLES * (k * p + 1)
     data = jnp.ones((numbers, width), jnp.float32)
-    summed = jax.jit(lambda x: jnp.sum(x, axis=0))
+    summed = one_core(lambda x: jnp.sum(x, axis=0))
     reading = best(lambda: summed(data))
     step = step_seconds(kept, 8)
     again = build(cell_of(k, p), memory=1)
     lanes = again.settings.width
     arrays = target(Teacher(k=k, p=p, ratio=4.0), dtype="float32")
     keys = jax.random.split(jax.random.key(0), lanes)
-    draw = jax.jit(jax.vmap(lambda key: jax.tree.map(jnp.sum, some_inputs(
+    draw = one_core(jax.vmap(lambda key: jax.tree.map(jnp.sum, some_inputs(
         key, jnp.arange(SAMPLES), arrays, jnp.float32(0), activation("relu")))))  # fmt: skip
     drawing, redrawn = best(lambda: draw(keys)), step_seconds(again, 8)
     each = 4 * numbers * width / 1e9

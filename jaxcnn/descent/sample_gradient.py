@@ -8,6 +8,11 @@ For L students (lanes) of one shared sample both sums over Z are matrix products
 and its transpose with (n k, L). What is left is elementwise in (k, n, L) with two sums, over
 patches and over inputs. Those are written as loops of (n, L) and (k, L) additions: the CPU
 compiler's own sum over a leading axis does one element at a time, and costs twice the products.
+
+Where σ(x) = x σ′(x) (ReLU, leaky ReLU) both sums follow from one product a patch, and the pass
+for the sum over inputs is saved: with G_j = Σ_i e_i σ′(x_ij) Z_ij,
+
+    ∂/∂w = Σ_j a_j G_j,     ∂/∂a_j = wᵀG_j
 """
 
 from __future__ import annotations
@@ -129,6 +134,8 @@ def _at_many(
 
     said = lax.fori_loop(0, k, over_patches, jnp.zeros_like(before[0]))
     error = weight[:, None] * (said - answers[:, None])
+    if activation.degree == 1 and estimator is None:
+        return _by_patch(activation, unit, a, rows.reshape(k, m, p), before, error)
     through = error[None] * a[:, None, :] * backward(activation, estimator, before)
 
     def over_inputs(i: jax.Array, slope: jax.Array) -> jax.Array:
@@ -139,6 +146,30 @@ def _at_many(
     slope = lax.fori_loop(0, m, over_inputs, jnp.zeros_like(a))
     back = jnp.matmul(rows.T, through.reshape(k * m, -1), precision=PRECISE)
     return back, slope
+
+
+def _by_patch(
+    activation: Activation,
+    unit: jax.Array,
+    a: jax.Array,
+    patches: jax.Array,
+    before: jax.Array,
+    error: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Both sums from G_j, for σ(x) = x σ′(x): `patches` (k, m, p), `before` (k, m, L)."""
+
+    def add(j: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        back, slope = sums
+        x: jax.Array = lax.dynamic_index_in_dim(before, j, axis=0, keepdims=False)
+        inputs: jax.Array = lax.dynamic_index_in_dim(patches, j, axis=0, keepdims=False)
+        output: jax.Array = lax.dynamic_index_in_dim(a, j, axis=0, keepdims=True)
+        through = error * backward(activation, None, x)
+        ours = jnp.matmul(inputs.T, through, precision=PRECISE)
+        along = jnp.sum(unit * ours, axis=0)
+        return back + output * ours, lax.dynamic_update_index_in_dim(slope, along, j, axis=0)
+
+    zero = jnp.zeros_like(unit), jnp.zeros_like(a)
+    return lax.fori_loop(0, a.shape[0], add, zero)
 
 
 @cache

@@ -222,7 +222,9 @@ def _sampled(
         stored = 3 * one_set * _NARROWEST <= budget
         held = 3 * one_set if stored else 0
     per_input = 4 * cell.k * (1 if stored or shared else cell.p) * itemsize
-    most = _WORKING_SET // (per_input * (_SHARED_LANES if shared else 64))
+    # Lanes of one shared set look at one array of a chunk's inputs at a time, others at four.
+    together = cell.k * itemsize * _SHARED_LANES if shared else per_input * 64
+    most = _WORKING_SET // together
     chunk = _even(seen, max(1, most))
     looked = seen if batch is not None or (stored and not shared) else chunk
     per_lane = held + per_input * looked + 64 * (cell.k + cell.p)

@@ -39,10 +39,13 @@ def test_gradient_is_that_of_autodiff(name):
     close(slope.a, expected.a)
 
 
-@pytest.mark.parametrize("estimator", [None, "identity"])
-def test_many_students_of_one_sample_are_each_their_own(estimator):
+@pytest.mark.parametrize(
+    ("name", "estimator"),
+    [("relu", None), ("leaky_relu", None), ("gelu", None), ("relu", "identity")],
+)
+def test_many_students_of_one_sample_are_each_their_own(name, estimator):
     """The matrix products, lanes last as in the engine, against one student at a time."""
-    data, sigma = drawn(50, noise=0.3), activation("relu")
+    data, sigma = drawn(50, noise=0.3, name=name), activation(name)
     weight = jnp.arange(50.0) / 50
     keys = jax.random.split(jax.random.key(1), 2)
     many = Student(jax.random.normal(keys[0], (4, 5)), jax.random.normal(keys[1], (3, 5)))
