@@ -32,6 +32,9 @@ from jaxcnn.model.population import Student
 PRECISE = lax.Precision.HIGHEST
 """Accelerators would otherwise round the factors of a product to fewer digits."""
 
+UNROLL = 6
+"""Additions in one pass of a loop over the entries or patches of one input."""
+
 
 class Data(NamedTuple):
     """Inputs (n, k, p) and labels (n,)."""
@@ -85,6 +88,53 @@ def shared_gradient(
     if unit.ndim > 1:
         return Student(*_at_many(activation, estimator, unit, student.a, *data, weight))
     return Student(*_products(activation, estimator)(unit, student.a, *data, weight))
+
+
+def own_gradient(
+    student: Student, bits: jax.Array, activation: Activation, estimator: str | None = None
+) -> Student:
+    """The sum over all inputs for students in the last axis, each on a data set of its own.
+
+    One input of all lanes at a time, read once: it and what is made of it fit the cache. Under
+    `vmap` the products would put lanes first, and the whole data were transposed at each step.
+
+    Args:
+        student: v (p, L) and a (k, L).
+        bits: inputs and label in a row, as unsigned integers, (n, k p + 1, L).
+        activation: σ.
+        estimator: straight-through estimator instead of σ′.
+    """
+    unit = student.v / jnp.linalg.norm(student.v, axis=0, keepdims=True)
+    a = student.a
+    (p, lanes), k = unit.shape, a.shape[0]
+
+    def over_inputs(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        back, slope = sums
+        row = lax.bitcast_convert_type(_item(bits, i), a.dtype)
+        inputs = row[:-1].reshape(k, p, lanes)
+
+        def add_entry(q: jax.Array, x: jax.Array) -> jax.Array:
+            return x + _item(inputs, q, axis=1) * _item(unit, q)[None]
+
+        def add_patch(j: jax.Array, said: jax.Array) -> jax.Array:
+            return said + activation.apply(_item(x, j)) * _item(a, j)
+
+        def add_back(j: jax.Array, back: jax.Array) -> jax.Array:
+            return back + _item(inputs, j) * _item(through, j)[None]
+
+        x = lax.fori_loop(0, p, add_entry, jnp.zeros_like(a), unroll=UNROLL)
+        error = lax.fori_loop(0, k, add_patch, -row[-1], unroll=UNROLL)
+        through = error[None] * a * backward(activation, estimator, x)
+        back = lax.fori_loop(0, k, add_back, back, unroll=UNROLL)
+        return back, slope + error[None] * activation.apply(x)
+
+    zero = jnp.zeros_like(unit), jnp.zeros_like(a)
+    return Student(*lax.fori_loop(0, bits.shape[0], over_inputs, zero))
+
+
+def _item(array: jax.Array, i: jax.Array, axis: int = 0) -> jax.Array:
+    item: jax.Array = lax.dynamic_index_in_dim(array, i, axis=axis, keepdims=False)
+    return item
 
 
 def through_norm(student: Student, slope: Student) -> Student:

@@ -25,6 +25,7 @@ from jax import lax
 from jaxcnn.descent.optimizer import RuleParams
 from jaxcnn.descent.sample_gradient import (
     Data,
+    own_gradient,
     shared_gradient,
     summed_gradient,
     through_norm,
@@ -104,7 +105,7 @@ class Sampled(NamedTuple):
     @property
     def together(self) -> bool:
         """Whether `gradient` takes many students too, in the last axis."""
-        return self.shared and self.batch is None
+        return self.batch is None and (self.shared or self.stored)
 
     def prepare(self, key: jax.Array, params: RuleParams) -> SampleCarried:
         """The run's keys, and its own data set if that is stored. Consumes the key."""
@@ -132,6 +133,8 @@ class Sampled(NamedTuple):
             now = jax.random.fold_in(carried.batch_key, count)
             chosen = jax.random.randint(now, (self.batch,), 0, self.samples)
             slope = self._some(params, carried, student, chosen, jnp.ones(self.batch))
+        elif carried.bits is not None and student.a.ndim > 1:
+            slope = own_gradient(student, carried.bits, self.activation, self.estimator)
         elif self.stored and not self.shared:
             data = self._kept(params, carried, student.a.dtype)
             slope = self._sum(student, data, jnp.ones(self.samples))

@@ -125,9 +125,10 @@ def test_stored_and_regenerated_data_are_the_same(extra):
     close(one.a, other.a, 1e-9)
 
 
-def test_lanes_together_take_the_steps_of_each():
-    """The engine's step of all lanes on one data set against one lane at a time."""
-    built = built64(Cell(**WORDS, data="shared"))
+@pytest.mark.parametrize("extra", [{"data": "shared"}, {}, {"activation": "gelu"}], ids=str)
+def test_lanes_together_take_the_steps_of_each(extra):
+    """The engine's step of all lanes, on one data set or each on its own, against one lane's."""
+    built = built64(Cell(**WORDS, **extra))
     dynamics = built.family(jax.tree.map(jnp.asarray, built.params))
     assert dynamics.lanes_last
     keys = jax.random.split(jax.random.key(4), 3)
