@@ -219,7 +219,8 @@ def _by_patch(
         return back + output * ours, lax.dynamic_update_index_in_dim(slope, along, j, axis=0)
 
     zero = jnp.zeros_like(unit), jnp.zeros_like(a)
-    return lax.fori_loop(0, a.shape[0], add, zero)
+    both: tuple[jax.Array, jax.Array] = lax.fori_loop(0, a.shape[0], add, zero)
+    return both
 
 
 @cache
