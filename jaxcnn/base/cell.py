@@ -165,10 +165,14 @@ class Cell:
     )
 
     def __post_init__(self) -> None:
-        for f in fields(self):
+        given = set()
+        for f in _FIELDS:
             value = getattr(self, f.name)
             if value is not f.default:  # defaults are right, and most fields have theirs
-                object.__setattr__(self, f.name, _checked(f, value))
+                value = _checked(f, value)
+                object.__setattr__(self, f.name, value)
+                if value != f.default:
+                    given.add(f.name)
         if self.ratio > self.k:
             raise InputError(
                 "ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz"
@@ -181,9 +185,8 @@ class Cell:
             raise RefusedError("batch", self.batch, f"must be at most samples = {self.samples}")
         for names, holds, need in self._company():
             for name in names if not holds else ():
-                value = getattr(self, name)
-                if value != self.__dataclass_fields__[name].default:
-                    raise RefusedError(name, value, need)
+                if name in given:
+                    raise RefusedError(name, getattr(self, name), need)
 
     def _company(self) -> tuple[tuple[tuple[str, ...], bool, str], ...]:
         """(fields, whether they have an effect here, what they need to have one)."""
@@ -248,7 +251,8 @@ def _either(words: tuple[str, ...]) -> str:
     return ", ".join(words[:-1]) + f" or {words[-1]}"
 
 
-_NOISE = tuple(f.name for f in fields(Cell) if f.name.startswith("noise_"))
+_FIELDS = fields(Cell)
+_NOISE = tuple(f.name for f in _FIELDS if f.name.startswith("noise_"))
 _NEEDS_MOMENTUM, _NEEDS_DECAY, _NEEDS_EPSILON = (
     f"needs optimizer = {_either(rules)}" for rules in (WITH_MOMENTUM, WITH_DECAY, WITH_EPSILON)
 )
@@ -256,7 +260,7 @@ _NEEDS_MOMENTUM, _NEEDS_DECAY, _NEEDS_EPSILON = (
 
 def cell_options() -> tuple[Field[Any], ...]:
     """The declared fields of `Cell`, in order, with `metadata["help"]` and ranges."""
-    return fields(Cell)
+    return _FIELDS
 
 
 def _checked(f: Field[Any], value: Any) -> Any:

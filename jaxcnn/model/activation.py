@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -178,6 +179,7 @@ def gelu() -> Activation:
     return _Gelu("gelu", mean=0.5 / math.sqrt(math.pi), square=square)
 
 
+@lru_cache(maxsize=64)  # a grid asks for the same one for every cell
 def activation(name: str, slope: float = 0.01) -> Activation:
     """The activation with this name; `slope` is that of leaky_relu and unused by the others.
 

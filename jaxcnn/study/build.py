@@ -11,7 +11,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from jaxcnn.base.cell import Cell
+from jaxcnn.base.cell import Cell, cell_options
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.flow import FlowDescent
@@ -98,6 +98,14 @@ class Built:
         return self.dtype == "float64"
 
 
+_PLAIN, _NOTHING = Start(), Custom()
+_TOLERANCES = tuple(
+    (option.name, option.default)
+    for option in cell_options()
+    if option.name in ("angle_tolerance", "loss_tolerance")
+)
+
+
 def build(
     cell: Cell,
     *,
@@ -133,7 +141,7 @@ def build(
     if dtype is not None and dtype not in DTYPES:
         raise InputError("dtype", dtype, f"must be one of {', '.join(DTYPES)}")
     teacher = teacher or _teacher(cell.k, cell.p, cell.ratio, cell.teacher_norm, cell.teacher_angle)
-    start, custom = start or Start(), custom or Custom()
+    start, custom = start or _PLAIN, custom or _NOTHING
     kernel = _kernel(cell, custom)
     check(cell, custom, float(rates_of(cell, kernel, 1.0, 0.0).b))
     if cell.filter_init == "shortcut" and (start.v is not None or start.angle is not None):
@@ -156,8 +164,8 @@ def build(
         )
     else:
         built = _full(cell, kernel, teacher, start, dtype, settings, patches)
-    for name in ("angle_tolerance", "loss_tolerance") if built.proved else ():
-        if getattr(cell, name) != Cell.__dataclass_fields__[name].default:
+    for name, default in _TOLERANCES if built.proved else ():
+        if getattr(cell, name) != default:
             raise RefusedError(
                 name, getattr(cell, name), "has no effect: outcomes are certified here"
             )
@@ -168,7 +176,7 @@ def why_not_reduced(
     cell: Cell, start: Start, kernel: DescentKernel, custom: Custom | None = None
 ) -> str | None:
     """Why four scalars do not carry this cell, or None where they do exactly."""
-    reason = why_not_four(cell, custom or Custom())
+    reason = why_not_four(cell, custom or _NOTHING)
     if reason:
         return reason
     if cell.init == "box" and start.a is None:
@@ -214,7 +222,7 @@ def rates_of(cell: Cell, kernel: DescentKernel, power: float, sum2: float) -> Ra
 
 
 def _kernel(cell: Cell, custom: Custom | None = None) -> DescentKernel:
-    return kernel_of(sigma(cell, custom or Custom()))
+    return kernel_of(sigma(cell, custom or _NOTHING))
 
 
 def _precision(dtype: str | None, rates: Rates) -> str:
@@ -235,9 +243,12 @@ def _precision(dtype: str | None, rates: Rates) -> str:
 
 
 def _cast(tree: Any, dtype: str) -> Any:
-    return jax.tree.map(lambda x: np.asarray(x, dtype), tree)
+    leaves, shape = jax.tree.flatten(tree)
+    kind = np.dtype(dtype)
+    return jax.tree.unflatten(shape, [np.asarray(leaf, kind) for leaf in leaves])
 
 
+@lru_cache(maxsize=4)
 def _sizes(teacher: Teacher) -> tuple[float, float, float]:
     """U = 1ᵀa*, A = ‖a*‖², and B = ‖a* − (U/k) 1‖, each without cancellation."""
     a = teacher.a_star

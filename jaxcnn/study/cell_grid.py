@@ -112,8 +112,9 @@ class CellGrid(Sequence[Cell]):
             if self[first] == self[second]:
                 table = "[grid]" if self.grid else "[zip]"
                 raise InputError(table, self.values(second), "is the same cell twice")
-        self._positions = self._positions[kept]
-        self._made.clear()
+        if kept.size < len(self):
+            self._positions = self._positions[kept]
+            self._made.clear()
 
     def leave_out(self, skipped: Sequence[int]) -> None:
         """Leave out positions that an earlier `keep_existing` found, without trying cells."""

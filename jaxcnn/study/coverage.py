@@ -94,6 +94,9 @@ def cover(
     Returns:
         Pieces in index order, not overlapping, perhaps with gaps; and the overlaps.
     """
+    if len(records) == 1:
+        (alone,) = records
+        return [Piece(alone, alone.task.first, alone.task.end)], []
     order = sorted(records, key=lambda held: (held.task.first, -held.task.count, *rank(held)))
     pieces: list[Piece] = []
     for held in order:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import RunError
-from jaxcnn.base.outcome import FINAL
+from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.study import durable, unit_file
 from jaxcnn.study.coverage import Flips, Overlap, Piece, closed_end, cover, flips_between, gaps
 from jaxcnn.study.step_statistics import StepStatistics
@@ -42,6 +42,7 @@ UNITS = "units"
 PROVENANCE = "provenance"
 _CACHED_BYTES = 2**26
 _CACHED_COVERS = 1024
+_UNDECIDED = FINAL.index(Outcome.UNDECIDED)
 
 
 class Prefix(NamedTuple):
@@ -86,6 +87,8 @@ class RunDirectory:
         self._refused: dict[str, tuple[tuple[int, ...], str]] = {}
         self._closed = np.zeros(len(study), dtype=np.int64)
         self._tally = np.zeros((len(study), len(FINAL)), dtype=np.int64)
+        self._mean_steps = np.full(len(study), np.nan)
+        self._most_steps = np.zeros(len(study), dtype=np.int64)
         self._cost = np.zeros((len(study), 2), dtype=np.int64)
         self._stale: set[int] = set()
         self._flips: dict[int, Flips] = {}
@@ -156,8 +159,7 @@ class RunDirectory:
         """
         if not results:
             return
-        content = unit_file.encode(self.study.id, provenance, results)
-        unit = unit_file.decode(content)
+        content, unit = unit_file.encode_and_index(self.study.id, provenance, results)
         if provenance.id not in self._noted:
             durable.make_directory(self.path / PROVENANCE)
             text = json.dumps(provenance.words(), indent=2) + "\n"
@@ -219,9 +221,11 @@ class RunDirectory:
         for record in unit.records:
             cell = record.task.cell
             self._index.add(record, number)
-            self._cost[cell] += record.lane_steps, record.task.count
             self._stale.add(cell)
             self._covers.pop(cell, None)
+        cells = [record.task.cell for record in unit.records]
+        paid = [(record.lane_steps, record.task.count) for record in unit.records]
+        np.add.at(self._cost, cells, np.array(paid, dtype=np.int64).reshape(-1, 2))
 
     def closed(self) -> NDArray[np.int64]:
         """How many restarts are counted of each cell, shape (cells,).
@@ -240,6 +244,17 @@ class RunDirectory:
         """
         self._settle_all()
         return self._tally
+
+    def decided_steps(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Mean (NaN without any) and largest of the steps of decided restarts, shape (cells,).
+
+        Of fewer restarts than are counted where records overlap in part, as in `Prefix`.
+
+        Raises:
+            RunError: if units contradict each other, naming them.
+        """
+        self._settle_all()
+        return self._mean_steps, self._most_steps
 
     def prefix(self, cell: int) -> Prefix:
         """What is counted of one cell.
@@ -334,13 +349,21 @@ class RunDirectory:
         """Recount a cell, comparing records that overlap."""
         pieces, overlaps = self._cover(cell)
         self._flips.pop(cell, None)
-        self._compare(cell, overlaps)
+        if overlaps or len(pieces) > 1:
+            self._compare(cell, overlaps)
         closed = closed_end(pieces)
-        tally = np.zeros(len(FINAL), dtype=np.int64)
+        tally, decided, total, most = [0] * len(FINAL), 0, 0, 0
         for piece in pieces:
             if piece.end <= closed:
-                tally += self._counted(piece)
+                tally = [a + b for a, b in zip(tally, self._counted(piece), strict=True)]
+                if piece.whole:
+                    held = piece.record
+                    decided += held.task.count - held.counts[_UNDECIDED]
+                    total += held.total
+                    most = max(most, held.most)
         self._closed[cell], self._tally[cell] = closed, tally
+        self._mean_steps[cell] = total / decided if decided else np.nan
+        self._most_steps[cell] = most
         self._stale.discard(cell)
 
     def _compare(self, cell: int, overlaps: Iterable[Overlap]) -> None:
@@ -378,11 +401,12 @@ class RunDirectory:
     def _pieces(self, cell: int) -> list[Piece]:
         return self._cover(cell)[0]
 
-    def _counted(self, piece: Piece) -> NDArray[np.int64]:
+    def _counted(self, piece: Piece) -> Sequence[int]:
         if piece.whole:
-            return np.array(piece.record.counts, dtype=np.int64)
+            return piece.record.counts
         outcomes = self._slice(piece.record, piece.first, piece.end)
-        return np.bincount(outcomes, minlength=len(FINAL) + 1)[1:]
+        counts: list[int] = np.bincount(outcomes, minlength=len(FINAL) + 1)[1:].tolist()
+        return counts
 
     def _slice(self, held: Held, first: int, end: int) -> NDArray[np.uint8]:
         outcomes = self.detail(held).outcomes

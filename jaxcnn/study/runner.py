@@ -62,18 +62,28 @@ class EngineRunner:
         return full_settings((self.patches or 0) + self.patch_size).width
 
     @cached_property
-    def _kept(self) -> dict[Cell, Built]:
+    def _kept(self) -> dict[Cell, tuple[Built, Hashable]]:
         return {}
 
     def build(self, cell: Cell) -> Built:
         """The cell as this study runs it; small ones are kept, up to some thousands."""
+        return self._built(cell)[0]
+
+    def _built(self, cell: Cell) -> tuple[Built, Hashable]:
+        """The cell, and what must agree for cells to share a launch."""
         kept = self._kept.pop(cell, None)
-        built = self._build(cell) if kept is None else kept
-        if sum(leaf.nbytes for leaf in jax.tree.leaves(built.params)) <= _SMALL:
-            self._kept[cell] = built
-            if len(self._kept) > _CELLS:
+        if kept is not None:
+            self._kept[cell] = kept
+            return kept
+        built = self._build(cell)
+        leaves, tree = jax.tree.flatten(built.params)
+        shapes: tuple[Any, ...] = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        shape = built.family, built.settings, built.x64, tree, shapes
+        if sum(leaf.nbytes for leaf in leaves) <= _SMALL:
+            if len(self._kept) >= _CELLS:
                 del self._kept[next(iter(self._kept))]
-        return built
+            self._kept[cell] = built, shape
+        return built, shape
 
     def _build(self, cell: Cell) -> Built:
         built = build(cell, engine=self.engine, dtype=self.dtype, patches=None)
@@ -88,15 +98,19 @@ class EngineRunner:
         self, cells: Sequence[Cell], tasks: Sequence[Task], progress: Progress | None = None
     ) -> list[UnitResult]:
         """Run the tasks; `cells[i]` is the cell of `tasks[i]`."""
-        built = {cell: self.build(cell) for cell in dict.fromkeys(cells)}
+        built: list[Built] = []
         groups: dict[Hashable, list[int]] = defaultdict(list)
+        last: tuple[Cell, Built, Hashable] | None = None
         for i, cell in enumerate(cells):
-            groups[_shape(built[cell])].append(i)
+            if last is None or last[0] != cell:  # a large cell is not kept; its tasks lie together
+                last = (cell, *self._built(cell))
+            built.append(last[1])
+            groups[last[2]].append(i)
         results: list[UnitResult | None] = [None] * len(tasks)
         for members in groups.values():
-            one = built[cells[members[0]]]
+            one = built[members[0]]
             jobs = [
-                Job(built[cells[i]].params, tasks[i].first, tasks[i].count, cells[i].max_steps)
+                Job(built[i].params, tasks[i].first, tasks[i].count, cells[i].max_steps)
                 for i in members
             ]
             ran, account = run(
@@ -118,10 +132,3 @@ class EngineRunner:
                     stream=f"{one.engine} seed {self.seed}",
                 )
         return [result for result in results if result is not None]
-
-
-def _shape(built: Built) -> Hashable:
-    """What must agree for cells to share a launch."""
-    leaves, tree = jax.tree.flatten(built.params)
-    shapes: tuple[Any, ...] = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    return built.family, built.settings, built.x64, tree, shapes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jaxcnn.base.outcome import FINAL, Outcome
 
 _BINS = 33  # bit lengths of a uint32
+_TOGETHER, _SETS = 2**17, 2**10  # restarts and sets that are summarised at once: a few MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,9 @@ class Steps:
         return cls(restarts, total, squares, most, tuple(log2))
 
 
+_NONE = Steps()
+
+
 @dataclass(frozen=True, slots=True)
 class StepStatistics:
     """`Steps` for each outcome that occurred. Addition merges disjoint sets of restarts."""
@@ -114,7 +118,7 @@ class StepStatistics:
         })  # fmt: skip
 
     def __getitem__(self, outcome: Outcome) -> Steps:
-        return self.by_outcome.get(outcome, Steps())
+        return self.by_outcome.get(outcome, _NONE)
 
     @property
     def all(self) -> Steps:
@@ -124,26 +128,58 @@ class StepStatistics:
     @classmethod
     def of(cls, outcomes: NDArray[np.uint8], steps: NDArray[np.uint32]) -> StepStatistics:
         """Summarise restarts: outcomes and steps, both shape (N,)."""
-        size = len(FINAL) + 1
-        if int(steps.max(initial=0)) ** 2 * steps.size >= 2**53:
-            present = np.flatnonzero(np.bincount(outcomes, minlength=size)).tolist()
-            return cls({FINAL[value - 1]: Steps.of(steps[outcomes == value]) for value in present})
-        # All outcomes at once, in doubles, which these sums do not exceed: a study of many
-        # small cells spends half the time of writing its results here.
+        return next(cls.of_each([(outcomes, steps)]))
+
+    @classmethod
+    def of_each(
+        cls, parts: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint32]]]
+    ) -> Iterator[StepStatistics]:
+        """Summarise each of several sets of restarts: outcomes and steps, both shape (N,).
+
+        Many small sets are summarised together, in a tenth of the time.
+        """
+        waiting: list[tuple[NDArray[np.uint8], NDArray[np.uint32]]] = []
+        restarts = 0
+        for part in parts:
+            waiting.append(part)
+            restarts += part[1].size
+            if restarts >= _TOGETHER or len(waiting) == _SETS:
+                yield from cls._of_all(waiting)
+                waiting, restarts = [], 0
+        if waiting:
+            yield from cls._of_all(waiting)
+
+    @classmethod
+    def _of_all(
+        cls, parts: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint32]]]
+    ) -> Iterator[StepStatistics]:
+        size, sets = len(FINAL) + 1, len(parts)
+        sizes = [part[1].size for part in parts]
+        steps = np.concatenate([part[1] for part in parts])
+        if int(steps.max(initial=0)) ** 2 * max(sizes) >= 2**53:
+            for outcomes, own in parts:
+                present = np.flatnonzero(np.bincount(outcomes, minlength=size)).tolist()
+                yield cls({FINAL[value - 1]: Steps.of(own[outcomes == value]) for value in present})
+            return
+        # All sets and outcomes at once, in doubles, which these sums do not exceed.
+        place = np.repeat(np.arange(sets) * size, sizes)
+        place += np.concatenate([part[0] for part in parts])
         number = steps.astype(np.float64)
-        place = outcomes * np.int64(_BINS) + np.frexp(number)[1]
-        log2 = np.bincount(place, minlength=size * _BINS).reshape(size, _BINS)
-        total, squares = (np.bincount(outcomes, w, size) for w in (number, number * number))
-        most = np.zeros(size, dtype=np.uint32)
-        np.maximum.at(most, outcomes, steps)
-        rows = zip(log2.tolist(), total.tolist(), squares.tolist(), most.tolist(), strict=True)
-        return cls({
-            FINAL[value - 1]: Steps(
-                restarts, int(sum_), int(square), top, tuple(bins[: top.bit_length() + 1])
-            )
-            for value, (bins, sum_, square, top) in enumerate(rows)
-            if (restarts := sum(bins))
-        })  # fmt: skip
+        total, squares = (np.bincount(place, w, sets * size) for w in (number, number * number))
+        most = np.zeros(sets * size, dtype=np.uint32)
+        np.maximum.at(most, place, steps)
+        place *= _BINS
+        place += np.frexp(number)[1]
+        log2 = np.bincount(place, minlength=sets * size * _BINS).reshape(-1, _BINS)
+        restarts = log2.sum(axis=1)
+        rows: list[dict[Outcome, Steps]] = [{} for _ in range(sets)]
+        for row in np.flatnonzero(restarts).tolist():
+            top = int(most[row])
+            rows[row // size][FINAL[row % size - 1]] = Steps(
+                int(restarts[row]), int(total[row]), int(squares[row]), top,
+                tuple(log2[row, : top.bit_length() + 1].tolist()),
+            )  # fmt: skip
+        yield from map(cls, rows)
 
     def words(self) -> dict[str, list[Any]]:
         """Plain numbers by the outcomes' names, read back by `from_words`."""

@@ -47,20 +47,9 @@ def table(run: RunDirectory) -> pd.DataFrame:
         columns[outcome.name.lower()] = tally[:, place]
     columns["p_global"] = np.divide(successes, n, out=np.full(n.size, np.nan), where=n > 0)
     columns |= {"low": low, "high": high, "half_width": 0.5 * (high - low)}
-    columns |= _steps(run)
+    mean, most = run.decided_steps()
+    columns |= {"mean_steps": mean, "most_steps": most}
     columns["standing"] = [_WORDS[value] for value in goals.standing.tolist()]
     columns["complete"] = np.minimum(n / np.maximum(goals.target, 1), 1.0)
     columns["complete"][goals.standing != Standing.OPEN] = 1.0
     return pd.DataFrame(columns)
-
-
-def _steps(run: RunDirectory) -> dict[str, Any]:
-    means, most = np.full(len(run.study), np.nan), np.zeros(len(run.study), dtype=np.int64)
-    for cell in range(len(run.study)):
-        by_outcome = run.prefix(cell).steps.by_outcome
-        decided = [steps for outcome, steps in by_outcome.items() if outcome != Outcome.UNDECIDED]
-        restarts = sum(steps.restarts for steps in decided)
-        if restarts:
-            means[cell] = sum(steps.total for steps in decided) / restarts
-            most[cell] = max(steps.most for steps in decided)
-    return {"mean_steps": means, "most_steps": most}

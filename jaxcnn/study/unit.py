@@ -25,6 +25,8 @@ from jaxcnn.base.outcome import FINAL
 MOST_RESTARTS = 2**40
 """No cell has more restart indices than this."""
 
+_LOWEST, _HIGHEST = int(FINAL[0]), int(FINAL[-1])
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Task:
@@ -120,7 +122,7 @@ class UnitResult:
         if self.steps.dtype != np.uint32 or self.steps.shape != shape:
             found = (str(self.steps.dtype), self.steps.shape)
             raise InputError("steps", found, f"must be uint32 of shape {shape}")
-        if self.outcomes.min() < FINAL[0] or self.outcomes.max() > FINAL[-1]:
+        if not _LOWEST <= int(self.outcomes.min()) <= int(self.outcomes.max()) <= _HIGHEST:
             raise InputError("outcomes", int(self.outcomes.max()), "must hold final Outcome values")
         if len(self.stream) > 200:
             raise InputError("stream", self.stream, "must be at most 200 characters")

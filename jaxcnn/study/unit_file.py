@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.counts import Counts
-from jaxcnn.base.outcome import FINAL
+from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.study.step_statistics import StepStatistics
 from jaxcnn.study.unit import MOST_RESTARTS, Provenance, Task, UnitResult
 
@@ -38,6 +38,7 @@ MOST_BYTES = 2**30
 BLOCK = 2**16
 """Records end at multiples of this, so that overlapping ones mostly have equal ranges."""
 
+_UNDECIDED = Outcome.UNDECIDED
 _NAMES = tuple(outcome.name.lower() for outcome in FINAL)
 _HEADER = {"format", "study", "provenance", "records"}
 _RECORD = {"cell", "first", "count", "counts", "steps", "lane_steps", "stream", "outcomes"}
@@ -60,6 +61,8 @@ class Record(NamedTuple):
         length: bytes of the line.
         lane_steps: restart-steps paid.
         stream: name of the random numbers.
+        total: sum of the steps of decided restarts.
+        most: largest number of their steps.
     """
 
     task: Task
@@ -68,6 +71,8 @@ class Record(NamedTuple):
     length: int
     lane_steps: int
     stream: str
+    total: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +106,28 @@ class Detail(NamedTuple):
 
 def encode(study: str, provenance: Provenance, results: Sequence[UnitResult]) -> bytes:
     """The bytes of a unit file that holds some results."""
-    lines = [_record(part) for result in results for part in _blocks(result)]
-    header = {"format": FORMAT, "study": study, "provenance": provenance.words()}
-    text = "".join(line + "\n" for line in (_dump({**header, "records": len(lines)}), *lines))
-    body = text.encode("ascii")
-    return body + _seal(body)
+    return encode_and_index(study, provenance, results)[0]
+
+
+def encode_and_index(
+    study: str, provenance: Provenance, results: Sequence[UnitResult]
+) -> tuple[bytes, UnitFile]:
+    """The bytes of a unit file, and what `decode` makes of them, without reading them again."""
+    parts = [part for result in results for part in _blocks(result)]
+    steps = list(StepStatistics.of_each((part.outcomes, part.steps) for part in parts))
+    lines = [_record(*pair) for pair in zip(parts, steps, strict=True)]
+    words = {"format": FORMAT, "study": study, "provenance": provenance.words()}
+    header = _dump({**words, "records": len(lines)})
+    body = "".join(line + "\n" for line in (header, *lines)).encode("ascii")
+    digest, offset, records = hashlib.sha256(body).hexdigest(), len(header) + 1, []
+    for part, own, line in zip(parts, steps, lines, strict=True):
+        counts = tuple(own[outcome].restarts for outcome in FINAL)
+        paid = int(part.lane_steps)
+        place = (offset, len(line))
+        records.append(Record(part.task, counts, *place, paid, part.stream, *_decided(own)))
+        offset += len(line) + 1
+    unit = UnitFile(study, provenance, tuple(records), _name(digest, records))
+    return body + _seal(digest), unit
 
 
 def decode(content: bytes) -> UnitFile:
@@ -115,7 +137,8 @@ def decode(content: bytes) -> UnitFile:
         DamagedError: in one line, if anything is not as it must be.
     """
     body = content[:-_TAIL]
-    if len(content) <= _TAIL or content[-_TAIL:] != _seal(body):
+    digest = hashlib.sha256(body).hexdigest()
+    if len(content) <= _TAIL or content[-_TAIL:] != _seal(digest):
         raise DamagedError("its checksum does not fit its content")
     try:
         lines = body.split(b"\n")
@@ -126,7 +149,7 @@ def decode(content: bytes) -> UnitFile:
             raise DamagedError("it does not hold the records it announces")
         provenance = Provenance(**header["provenance"])
         records = tuple(_read(lines[1:-1], len(lines[0]) + 1))
-        return UnitFile(str(header["study"]), provenance, records, _name(body, records))
+        return UnitFile(str(header["study"]), provenance, records, _name(digest, records))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(f"it cannot be understood: {_line(error)}") from None
 
@@ -168,8 +191,8 @@ def steps_of(line: bytes) -> StepStatistics:
 def is_named(content: bytes, name: str) -> bool:
     """Whether the content is still what the file of this name was checked to hold."""
     body = content[:-_TAIL]
-    digits = hashlib.sha256(body).hexdigest()[:24]
-    return name.endswith(f"-{digits}.jsonl") and content[-_TAIL:] == _seal(body)
+    digest = hashlib.sha256(body).hexdigest()
+    return name.endswith(f"-{digest[:24]}.jsonl") and content[-_TAIL:] == _seal(digest)
 
 
 def _blocks(result: UnitResult) -> Iterator[UnitResult]:
@@ -190,8 +213,7 @@ def _blocks(result: UnitResult) -> Iterator[UnitResult]:
         start, paid, useful = stop, paid - share, useful - steps
 
 
-def _record(result: UnitResult) -> str:
-    steps = StepStatistics.of(result.outcomes, result.steps)
+def _record(result: UnitResult, steps: StepStatistics) -> str:
     # Outcomes have runs and no other repetition to look for: a seventh of the time this way.
     pack = zlib.compressobj(strategy=zlib.Z_RLE)
     packed = base64.b64encode(pack.compress(result.outcomes.tobytes()) + pack.flush())
@@ -221,17 +243,29 @@ def _read(lines: Sequence[bytes], offset: int) -> Iterator[Record]:
         lane_steps, stream = words["lane_steps"], words["stream"]
         if type(lane_steps) is not int or not 0 <= lane_steps < 2**63 or type(stream) is not str:
             raise ValueError(f"the lane-steps or the stream of {task} are impossible")
-        yield Record(task, counts, offset, len(line), lane_steps, stream)
+        steps = StepStatistics.from_words(words["steps"])
+        if counts != tuple(steps[outcome].restarts for outcome in FINAL):
+            raise ValueError(f"the steps of {task} contradict its counts")
+        total, most = _decided(steps)
+        if total >= 2**63:
+            raise ValueError(f"the steps of {task} are impossible")
+        yield Record(task, counts, offset, len(line), lane_steps, stream, total, most)
         offset += len(line) + 1
 
 
-def _name(body: bytes, records: Sequence[Record]) -> str:
+def _decided(steps: StepStatistics) -> tuple[int, int]:
+    """Sum and largest of the steps of decided restarts."""
+    decided = [own for outcome, own in steps.by_outcome.items() if outcome != _UNDECIDED]
+    return sum(own.total for own in decided), max((own.most for own in decided), default=0)
+
+
+def _name(digest: str, records: Sequence[Record]) -> str:
     lowest = min((record.task.cell for record in records), default=0)
-    return f"{lowest:07d}-{hashlib.sha256(body).hexdigest()[:24]}.jsonl"
+    return f"{lowest:07d}-{digest[:24]}.jsonl"
 
 
-def _seal(body: bytes) -> bytes:
-    return _STEM + hashlib.sha256(body).hexdigest().encode("ascii") + b'"}\n'
+def _seal(digest: str) -> bytes:
+    return _STEM + digest.encode("ascii") + b'"}\n'
 
 
 def _dump(words: dict[str, Any]) -> str:

@@ -25,6 +25,8 @@ class Held(NamedTuple):
     length: int
     lane_steps: int
     stream: str
+    total: int
+    most: int
     file: int
 
 
@@ -38,7 +40,7 @@ class UnitIndex:
     def __init__(self, cells: int) -> None:
         self._newest = array("q", [_NONE]) * cells
         self._older = array("q")
-        self._columns = tuple(array("q") for _ in range(7 + len(FINAL)))
+        self._columns = tuple(array("q") for _ in range(9 + len(FINAL)))
         self._streams: list[str] = []
         self._stream_numbers: dict[str, int] = {}
 
@@ -52,8 +54,8 @@ class UnitIndex:
         if stream == len(self._streams):
             self._streams.append(record.stream)
         cell, task = record.task.cell, record.task
-        place = (record.offset, record.length, record.lane_steps, stream, file)
-        row = (task.first, task.count, *place, *record.counts)
+        place = (record.offset, record.length, record.lane_steps, stream)
+        row = (task.first, task.count, *place, record.total, record.most, file, *record.counts)
         for column, number in zip(self._columns, row, strict=True):
             column.append(number)
         self._older.append(self._newest[cell])
@@ -63,10 +65,11 @@ class UnitIndex:
         """All records of a cell, the newest first."""
         held, row = [], self._newest[cell]
         while row != _NONE:
-            first, count, offset, length, paid, stream, file, *counts = (
+            first, count, offset, length, paid, stream, total, most, file, *counts = [
                 column[row] for column in self._columns
-            )
+            ]
             task, name = Task(cell, first, count), self._streams[stream]
-            held.append(Held(task, tuple(counts), offset, length, paid, name, file))
+            place = (offset, length, paid, name)
+            held.append(Held(task, tuple(counts), *place, total, most, file))
             row = self._older[row]
         return held

@@ -11,7 +11,7 @@ ranges = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), max_size=8)
 
 def held(spans):
     return [
-        Held(Task(0, first, count), (count, 0, 0, 0, 0), 0, 0, 0, "", file)
+        Held(Task(0, first, count), (count, 0, 0, 0, 0), 0, 0, 0, "", 0, 0, file)
         for file, (first, count) in enumerate(spans)
     ]
 

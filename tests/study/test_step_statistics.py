@@ -60,3 +60,9 @@ def test_by_outcome(values, shift):
 def test_contradictions_are_refused(words):
     with pytest.raises(ValueError, match=r"statistics|unpack"):
         Steps.from_words(words)
+
+
+@given(st.lists(steps.filter(len), max_size=5), st.sampled_from([0, 12, 28]))
+def test_several_sets_at_once(sets, shift):
+    parts = [((values % 5 + 1).astype(np.uint8), values >> np.uint32(shift)) for values in sets]
+    assert list(StepStatistics.of_each(parts)) == [StepStatistics.of(*part) for part in parts]

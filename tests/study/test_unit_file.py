@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -39,6 +40,13 @@ def test_what_is_written_is_read():
         assert np.array_equal(found.outcomes, result.outcomes)
         assert found.steps == StepStatistics.of(result.outcomes, result.steps)
         assert found.fits(result)
+
+
+@given(st.integers(0, 2**17), st.sampled_from([1, 100, BLOCK, BLOCK + 5]))
+def test_what_is_kept_of_a_written_file_is_what_is_read_of_it(first, count):
+    written = results(Task(3, first, count), Task(1, 0, 10))
+    content, unit = unit_file.encode_and_index(STUDY.id, HERE, written)
+    assert unit_file.decode(content) == unit
 
 
 def test_the_format_is_plain_lines_of_json():
@@ -101,7 +109,7 @@ def test_every_truncation_and_extension_is_seen():
 
 def sealed(lines):
     body = "".join(line + "\n" for line in lines).encode()
-    return body + unit_file._seal(body)
+    return body + unit_file._seal(hashlib.sha256(body).hexdigest())
 
 
 @pytest.mark.parametrize(
