@@ -9,6 +9,7 @@ checked and compared where no device is.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -263,15 +264,36 @@ def cell_options() -> tuple[Field[Any], ...]:
     return _FIELDS
 
 
+_BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
+    ("low", operator.ge, "at least"),
+    ("above", operator.gt, "greater than"),
+    ("high", operator.le, "at most"),
+    ("below", operator.lt, "less than"),
+)
+_RULES = {
+    f.name: (
+        str(f.type).split()[0],
+        "None" in str(f.type),
+        tuple(
+            (holds, f.metadata[name], phrase)
+            for name, holds, phrase in _BOUNDS
+            if f.metadata[name] is not None
+        ),
+    )
+    for f in _FIELDS
+}
+"""By field: its kind, whether it may be None, and its bounds."""
+
+
 def _checked(f: Field[Any], value: Any) -> Any:
     """The value in the field's own type, or an `InputError`."""
-    kind = str(f.type)
-    if value is None and "None" in kind:
+    kind, optional, bounds = _RULES[f.name]
+    if value is None and optional:
         return None
-    rule = f.metadata
-    if kind.startswith("str"):
-        if value not in rule["choices"]:
-            raise InputError(f.name, value, f"must be one of {', '.join(rule['choices'])}")
+    if kind == "str":
+        choices = f.metadata["choices"]
+        if value not in choices:
+            raise InputError(f.name, value, f"must be one of {', '.join(choices)}")
         return str(value)
     if isinstance(value, bool) or (
         not isinstance(value, (int, float)) and not hasattr(value, "__float__")
@@ -280,17 +302,11 @@ def _checked(f: Field[Any], value: Any) -> Any:
     number = float(value)
     if not math.isfinite(number):
         raise InputError(f.name, value, "must be finite")
-    if kind.startswith("int"):
+    if kind == "int":
         if number != int(value):
             raise InputError(f.name, value, "must be a whole number")
         number = int(value)
-    checks: tuple[tuple[float | None, Callable[[float, float], bool], str], ...] = (
-        (rule["low"], lambda x, y: x >= y, "at least"),
-        (rule["above"], lambda x, y: x > y, "greater than"),
-        (rule["high"], lambda x, y: x <= y, "at most"),
-        (rule["below"], lambda x, y: x < y, "less than"),
-    )
-    for bound, holds, phrase in checks:
-        if bound is not None and not holds(number, bound):
+    for holds, bound, phrase in bounds:
+        if not holds(number, bound):
             raise InputError(f.name, value, f"must be {phrase} {bound:g}")
     return number

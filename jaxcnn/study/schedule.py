@@ -27,8 +27,8 @@ from jaxcnn.study.unit_file import BLOCK
 SECONDS = 20.0
 MOST_IN_BUNDLE = 2**24
 MOST_TASKS = 2**12
-_FIRST_BUNDLE = 2**13
-_GROWTH = 64
+_FIRST_BUNDLE = 2**12
+_GROWTH = 512
 _FINEST = 2**8
 _CELLS_PER_PART = 8
 

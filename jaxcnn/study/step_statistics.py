@@ -164,13 +164,16 @@ class StepStatistics:
         # All sets and outcomes at once, in doubles, which these sums do not exceed.
         place = np.repeat(np.arange(sets) * size, sizes)
         place += np.concatenate([part[0] for part in parts])
+        place, steps, times = _gathered(place, steps, sets * size)
         number = steps.astype(np.float64)
-        total, squares = (np.bincount(place, w, sets * size) for w in (number, number * number))
+        sums = number, number * number
+        if times is not None:
+            sums = sums[0] * times, sums[1] * times
+        total, squares = (np.bincount(place, weights, sets * size) for weights in sums)
         most = np.zeros(sets * size, dtype=np.uint32)
         np.maximum.at(most, place, steps)
-        place *= _BINS
-        place += np.frexp(number)[1]
-        log2 = np.bincount(place, minlength=sets * size * _BINS).reshape(-1, _BINS)
+        bins = place * _BINS + np.frexp(number)[1]
+        log2 = np.bincount(bins, times, sets * size * _BINS).astype(np.int64).reshape(-1, _BINS)
         restarts = log2.sum(axis=1)
         rows: list[dict[Outcome, Steps]] = [{} for _ in range(sets)]
         for row in np.flatnonzero(restarts).tolist():
@@ -195,3 +198,22 @@ class StepStatistics:
         return cls({
             Outcome[name.upper()]: Steps.from_words(numbers) for name, numbers in words.items()
         })  # fmt: skip
+
+
+def _gathered(
+    place: NDArray[np.int64], steps: NDArray[np.uint32], places: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64] | None]:
+    """Places and steps that occur, each pair once if that is quick, and how often they do.
+
+    Steps are multiples of the steps between two verdicts, so that there are few pairs.
+    """
+    common = int(np.bitwise_or.reduce(steps, initial=0))
+    shift = np.uint32((common & -common).bit_length() - 1 if common else 0)
+    values = int(steps.max(initial=0) >> shift) + 1
+    if places * values > 2 * steps.size:
+        return place, steps, None
+    pairs = np.bincount(place * values + (steps >> shift), minlength=places * values)
+    (found,) = np.nonzero(pairs)
+    place = found // values
+    value = (found - place * values).astype(np.uint32)
+    return place, value << shift, pairs[found]

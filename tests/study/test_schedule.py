@@ -46,8 +46,8 @@ def test_a_large_cell_is_cut(tmp_path):
     (task,) = planned(run)
     assert (task.cell, task.first) == (0, 0)
     assert 4096 <= task.count <= 8192
-    (fast,) = planned(run, learned(1e-3, 10**5))
-    assert fast.count == 64 * 10**5 // 2**16 * 2**16
+    (fast,) = planned(run, learned(1e-3, 10**4))
+    assert fast.count == 512 * 10**4 // 2**16 * 2**16
     tasks = planned(run, learned(1e-9, 2**22))
     assert sum(task.count for task in tasks) == MOST_IN_BUNDLE
     # A bundle takes 20 seconds: 100 restarts a second make 2000, cut at a multiple of 256.
