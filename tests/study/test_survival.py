@@ -186,6 +186,25 @@ def test_on_a_dask_cluster(tmp_path, study_file, whole, cache):
 
 
 @needs_dask
+def test_a_cluster_without_a_worker_is_waited_for_and_said_in_one_line(
+    tmp_path, study_file, whole, cache
+):
+    cluster = Cluster(tmp_path)
+    cluster.start_scheduler()
+    path = tmp_path / "a"
+    going = jaxcnn("sweep", study_file, "--out", path, "--dask", cluster.address, **cache)
+    assert going.stderr.readline() == (
+        f"jaxcnn: no worker yet at {cluster.address}: waiting for one\n"
+    )
+    time.sleep(2)
+    assert going.poll() is None
+    assert count_units(path) == 0
+    cluster.start_worker(**cache)
+    assert ended(going) == (0, "")
+    assert exported(path, cache) == whole
+
+
+@needs_dask
 def test_clusters_that_cannot_be_used_are_refused_in_one_line(tmp_path, study_file, cache):
     def refused(address, *parts, **environment):
         path = tmp_path / "a"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.base.errors import InputError
-from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.run_study import sweep
 from jaxcnn.study.study_file import read_study
 from jaxcnn.view.commands.show import print_run
@@ -32,7 +31,9 @@ def run(study: Path, *, out: Path, workers: int, shard: str | None, dask: str | 
         options["shard"] = shard
     with ExitStack() as stack:
         if dask is not None:
-            options["client"] = stack.enter_context(_client(dask))
+            client = options["client"] = stack.enter_context(_client(dask))
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                print(f"jaxcnn: no worker yet at {dask}: waiting for one", file=sys.stderr)
         watcher = stack.enter_context(watched("sweep"))
         try:
             sweep(asked, out=out, progress=watcher, **options)
@@ -40,7 +41,7 @@ def run(study: Path, *, out: Path, workers: int, shard: str | None, dask: str | 
             if error.argument != "client":
                 raise
             raise InputError("dask", dask, error.remedy) from None
-    print_run(open_run(RunDirectory.open(out).path))
+    print_run(open_run(out))
 
 
 def _client(address: str) -> Any:
