@@ -149,13 +149,14 @@ def next_bundle(
     (cells,) = np.nonzero((goals.standing == Standing.OPEN) & (needed > 0))
     if run.study.restarts is None:
         cells = cells[np.argsort(-goals.width[cells], kind="stable")]
-    room = pace.budget
-    if workers > 1 and cells.size:
-        left = float(needed[cells].sum()) * pace.weight(run, int(cells[0]))
-        room = min(room, max(left / (2 * workers), room / 64))
     taken: dict[int, list[Task]] = {}
     for task in busy:
         taken.setdefault(task.cell, []).append(task)
+    room = pace.budget
+    if workers > 1 and cells.size:
+        left = int(needed[cells].sum()) - sum(t.count for own in taken.values() for t in own)
+        share = max(left, 0) * pace.weight(run, int(cells[0])) / (2 * workers)
+        room = min(room, max(share, room / 64))
     bundle: list[Task] = []
     most = MOST_IN_BUNDLE
     for cell in cells.tolist():
