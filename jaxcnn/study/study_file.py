@@ -37,13 +37,15 @@ def _in_file(name: str, error: InputError) -> str:
 
 def _text(name: str, path: Path) -> str:
     try:
-        if not path.is_file():
-            raise InputError("study file", name, "must be a file that exists")
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+        there, content = path.is_file(), b""
+        if there:
+            with path.open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("study file", name, f"cannot be read: {reason}") from None
+    if not there:
+        raise InputError("study file", name, "must be a file that exists")
     if len(content) > _MOST_BYTES:
         raise InputError("study file", name, f"must be at most {_MOST_BYTES} bytes")
     try:

@@ -136,7 +136,11 @@ def test_decisions_in_words(command, tmp_path):
     assert [row["standing"] for row in cells] == ["below", "above", "above"]
     assert all((row["low"] > 0.6) == (row["standing"] == "above") for row in cells)
     file = write(tmp_path / "cell.toml", DECISION.format(above="{ ratio = 2 }"))
-    assert command("sweep", file, "--out", "cell")[0] == 0
+    status, shown, _ = command("sweep", file, "--out", "cell")
+    assert status == 0
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[0][-1] == "answer"
+    assert [line[-1] for line in lines[1:4]] == ["below", "-", "above"]
     cells = json.loads(command("show", "cell", "--json")[1])["cells"]
     assert [row["standing"] for row in cells] == ["below", "enough", "above"]
 

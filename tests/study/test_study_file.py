@@ -93,8 +93,9 @@ def test_what_is_no_text_file_is_refused(tmp_path):
     assert "not UTF-8" in refusal(tmp_path, VALID.encode("utf-16"))
     assert "at most" in refusal(tmp_path, b"#" * 5_000_000)
     for path in (tmp_path, tmp_path / "absent", "/dev/zero", "a\0b"):
-        with pytest.raises(InputError, match="study file"):
+        with pytest.raises(InputError, match="study file") as caught:
             read_study(path)
+        assert str(caught.value).count("study file") == 1
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ def print_run(opened: RunTable) -> None:
     shown = {"other": "other", "diverged": "div.", "undecided": "undec."}
     shown = {name: word for name, word in shown.items() if rows[name].any()}
     head += list(shown.values())
+    asked = opened.run.study.decision is not None
+    head += ["answer"] if asked else []
     head += [] if decided else ["done"]
     texts = []
     for row in rows.head(_MOST_ROWS).to_dict("records"):
@@ -42,6 +44,8 @@ def print_run(opened: RunTable) -> None:
         if "exact" in rows:
             text.append(probability(row["exact"], digits + 1))
         text += [str(row[name]) for name in shown]
+        if asked:
+            text.append("-" if row["standing"] == "enough" else row["standing"])
         if not decided:
             text.append(f"{row['complete']:.0%}")
         texts.append(text)
@@ -50,6 +54,7 @@ def print_run(opened: RunTable) -> None:
         for i, key in enumerate(opened.keys)
         if rows[key].dtype == object or rows[key].dtype == "str"
     ]
+    words += [head.index("answer")] if asked else []
     print_table(head, texts, words=words, keys=len(opened.keys))
     if len(rows) > _MOST_ROWS:
         print_text(f"... and {len(rows) - _MOST_ROWS} cells more: `jaxcnn export` writes them all")
