@@ -140,7 +140,7 @@ class Cell:
     label_noise: float = option("standard deviation of the noise on labels", 0.0, low=0.0)
 
     # Perturbed descent with noise annealing (optimizer = "perturbed").
-    noise_filter: float = option("radius of the ball of perturbations of w", 20.0, low=0.0)
+    noise_filter: float = option("radius of the ball of perturbations of w", 80.0, low=0.0)
     noise_output: float = option("radius of the ball of perturbations of a", 1.0, low=0.0)
     noise_factor: float = option("factor on both radii after each epoch", 0.5, low=0.0, below=1.0)
     noise_epoch: int = option("steps in a noise epoch", 2000, low=1)

@@ -161,8 +161,9 @@ def _left(gaps: Sequence[Array]) -> Array:
     """What the last order leaves, from the differences of successive orders.
 
     The error of a rule changes sign as the order grows, so a difference can be small by chance,
-    and its neighbours must vouch for it. The weights are those with which none of some thousand
-    answers to drawn cells was further from the truth than it said (the largest ratio was 0.4).
+    and its neighbours must vouch for it. The weights are those with which none of 12 000
+    answers to 168 drawn cells was further from the truth than it said, nor any of 28 000 to 354
+    that are summed to one (there the largest ratio was 0.94, at tolerances above 1e-3).
     """
     new, old = gaps[-1], gaps[-2]
     if len(gaps) < 3:
