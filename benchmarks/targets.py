@@ -43,6 +43,18 @@ def lines(out):
     whole = out.rows("lanes", "lanes: Table 1, 1 000 000 restarts a cell, in one")
     found = number(whole[0], "utilisation") if whole else None
     yield "utilisation over Table 1, 10^6 a cell", ">= 0.9", found, 0.9, True
+    for row in out.rows("studies", "studies: seconds for 1000 cells"):
+        name = f"sweep over the bare engine, {row['restarts a cell']} restarts a cell"
+        yield name, "<= 1.3", number(row, "ratio"), 1.3, False
+    for row in out.rows("studies", "studies: 8 cells"):
+        if row[""].startswith("two workers"):
+            yield (
+                "two workers over one, a core each",
+                ">= 1.7",
+                number(row, "times as fast"),
+                1.7,
+                True,
+            )
 
 
 def main(out):

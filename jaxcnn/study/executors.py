@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from multiprocessing import resource_tracker
 from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any
@@ -97,6 +100,33 @@ def _end_with_the_sweep() -> None:
         os._exit(1)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started meanwhile do not hear Ctrl-C: they end with the sweep, without a word."""
+    here = threading.current_thread() is threading.main_thread()
+    heard = signal.getsignal(signal.SIGINT) if here else None
+    if heard is None:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def _start_tracker() -> None:
+    """Start Python's own process that cleans up after one that was killed, without a warning."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
+
+
 class LocalWorkers:
     """N spawned processes on this host, each with its own share of the cores or accelerator.
 
@@ -108,12 +138,16 @@ class LocalWorkers:
         self.depth = 2 * workers
         self._spec = spec
         context = multiprocessing.get_context("spawn")
+        _start_tracker()
         places = context.Queue()
         for place in range(workers):
             places.put((place, workers))
         self._pool = ProcessPoolExecutor(
             workers, mp_context=context, initializer=_settle_in, initargs=(places,)
         )
+        with _deaf():
+            for _ in range(workers):  # each starts one
+                self._pool.submit(os.getpid)
         self._waiting: set[Future[Bundle]] = set()
 
     def __enter__(self) -> LocalWorkers:

@@ -122,6 +122,18 @@ def test_workers_and_one_of_them_killed(tmp_path, study_file, whole, cache):
     assert_no_restart_twice(path)
 
 
+@pytest.mark.parametrize("bundles", [0, 2])
+def test_ctrl_c_with_workers_is_one_line(tmp_path, cache, bundles):
+    # A terminal sends it to every process; at first while the workers still load modules.
+    study, path = tmp_path / "study.toml", tmp_path / "a"
+    study.write_text(STUDY.format(restarts=10**8))
+    going = jaxcnn("sweep", study, "--out", path, "--workers", 2, **cache)
+    wait_for(lambda: len(children(going.pid)) == 2 and count_units(path) >= bundles)
+    for number in (*children(going.pid), going.pid):
+        os.kill(number, signal.SIGINT)
+    assert ended(going) == (130, "jaxcnn: interrupted\n")
+
+
 def test_two_sweeps_on_one_directory_at_once(tmp_path, study_file, whole, cache):
     path = tmp_path / "a"
     both = [small_bundles(path, study_file, **cache) for _ in range(2)]
