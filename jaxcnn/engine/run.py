@@ -253,13 +253,17 @@ def _launches(jobs: Sequence[Job], settings: LaneSettings, workers: int) -> Iter
     """Cut jobs into launches.
 
     Work that fits `workers` launches is dealt so that every launch holds a share of every
-    job: slow cells then end side by side. More work is taken in order, in full launches.
+    job: slow cells then end side by side. More work is taken in order, in full launches; many
+    small jobs in as many launches for each worker, so that all end together.
     """
     per_launch = 1 if settings.shared else settings.tasks
     total = sum(job.count for job in jobs)
     parts = 1
     if total <= workers * settings.capacity and len(jobs) <= per_launch:
         parts = max(1, min(workers, total // settings.width))
+    elif len(jobs) > per_launch:
+        rounds = -(-len(jobs) // (per_launch * workers))
+        per_launch = -(-len(jobs) // (rounds * workers))
     groups: list[list[_Piece]] = [[] for _ in range(parts)]
     for number, job in enumerate(jobs):
         cuts = [job.count * i // parts for i in range(parts + 1)]

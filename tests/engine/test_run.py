@@ -105,6 +105,17 @@ def test_no_restarts_is_no_work():
     assert well([well_job(0, 0)])[1].utilisation == 1.0
 
 
+@pytest.mark.parametrize(("jobs", "launched"), [(4, [2, 2]), (5, [2, 3]), (17, [2, 3, 3, 3, 3, 3])])
+def test_many_small_jobs_keep_both_streams_busy_to_the_end(reference, jobs, launched):
+    # A launch takes four jobs: five in order would be four for one stream and one for the other.
+    done = []
+    small = [well_job(0, 32)] * jobs
+    results, _ = well(small, streams=2, progress=lambda finished, _: done.append(finished))
+    assert sorted(np.diff([0, *done]) // 32) == launched
+    for result in results:
+        assert np.array_equal(result.outcomes, reference.outcomes[:32])
+
+
 def test_other_seeds_are_other_restarts(reference):
     (other,), _ = run(DoubleWell(), [well_job(0, 300)], seed=11 + 2**32, settings=SMALL)
     assert not np.array_equal(other.outcomes, reference.outcomes[:300])
