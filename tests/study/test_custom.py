@@ -76,7 +76,11 @@ def relu_pairs(first, second):
 
 
 def two_layer(k):
-    """The problem of Safran & Shamir with k = n neurons: W (k, k) from N(0, 1/k)."""
+    """The problem of Safran & Shamir with k = n neurons: W (k, k) from N(0, 1/k).
+
+    A minimum stays flat, a saddle only for some hundred steps: one run of 1000 at k = 5 passes
+    one with a gradient of 6·10⁻⁴.
+    """
 
     def loss(w):
         eye = jnp.eye(k, dtype=w.dtype)
@@ -85,18 +89,19 @@ def two_layer(k):
         return (own + target) / 2 - jnp.sum(relu_pairs(w, eye))
 
     def verdict(state):
-        w, force = state
-        flat = jnp.linalg.norm(force) < 1e-3
-        end = jnp.where(loss(w) < 1e-3, Outcome.GLOBAL, Outcome.SPURIOUS)
-        return jnp.where(flat, end, Outcome.RUNNING)
+        w, _, flat = state
+        stuck = jnp.where(flat > 3000, Outcome.SPURIOUS, Outcome.RUNNING)
+        return jnp.where((loss(w) < 1e-3) & (flat > 0), Outcome.GLOBAL, stuck)
 
     def step(state):
-        w = state[0] - 0.1 * state[1]
-        return w, jax.grad(loss)(w)
+        w, force, flat = state
+        w = w - 0.1 * force
+        force = jax.grad(loss)(w)
+        return w, force, jnp.where(jnp.linalg.norm(force) < 1e-3, flat + 1, 0)
 
     def start(key):
         w = jax.random.normal(key, (k, k), jnp.float32) / jnp.sqrt(jnp.float32(k))
-        return w, jax.grad(loss)(w)
+        return w, jax.grad(loss)(w), jnp.int32(0)
 
     return Dynamics(start, step, verdict)
 
