@@ -40,7 +40,8 @@ class LaneSettings(NamedTuple):
     """The compiled shape of a launch. Equal settings share one compilation.
 
     Attributes:
-        width: lanes side by side. It bounds the memory of the lanes.
+        width: lanes side by side, a multiple of 64 or less than that. It bounds the memory of
+            the lanes.
         check_every: steps between two verdicts; the step at which an outcome is recorded is
             a multiple of it. It is handed to the launch as a number (`Work.every`).
         shared: one parameter set for the whole launch (large parameters) instead of one per
@@ -381,7 +382,7 @@ def _known(lanes: _Lanes, held: jax.Array) -> _Lanes:
 def _fill(program: LaneProgram) -> tuple[Landed, _Lanes, jax.Array]:
     """The wide stage: until no restart is left to start and half of the lanes are done."""
     width = program.settings.width
-    threshold = width - width // 16
+    threshold = width - max(1, width // 16)
     rest = width // 2 if tail_block(width) < width else 0
 
     def restock(c: _Filling) -> _Filling:

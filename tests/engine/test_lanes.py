@@ -107,6 +107,20 @@ def test_states_agree_to_the_last_bit_through_the_narrowing_tail():
         assert np.array_equal(found[0].steps, other.steps)
 
 
+@pytest.mark.parametrize("width", [1, 8, 48])
+def test_a_few_lanes_come_to_the_same_outcomes(width):
+    """Less than sixteen lanes have no sixteenth that could be done."""
+    built = build(Cell(k=9, ratio=2.0, step_size=0.2))
+    job = Job(built.params, 0, 60, 10**5)
+    results = []
+    for lanes in (64, width):
+        settings = LaneSettings(width=lanes, tasks=1, capacity=64)
+        (result,), _ = run(built.family, [job], seed=1, settings=settings, streams=1)
+        results.append(result)
+    assert np.array_equal(results[0].outcomes, results[1].outcomes)
+    assert np.array_equal(results[0].steps, results[1].steps)
+
+
 def test_lane_steps_add_up_over_the_wide_stage_and_the_tail():
     settings = LaneSettings(width=4096, check_every=8)
     assert tail_block(4096) == 128
