@@ -87,8 +87,8 @@ class Landed(NamedTuple):
     """What a launch returns.
 
     Attributes:
-        outcomes: `Outcome` value per slot, uint8 (capacity,).
-        steps: steps to the outcome per slot, uint32 (capacity,).
+        outcomes: `Outcome` value per slot, uint8, `capacity` of them or more.
+        steps: steps to the outcome per slot, uint32, as many.
         checks: verdicts taken of all lanes, and of one block of them in the tail, int32 (2,);
             see `lane_steps`.
         draws: pools of `width` starts drawn, int32.
@@ -116,6 +116,11 @@ def tail_block(width: int) -> int:
     """Lanes advanced at once in the tail: a thirty-second of them, no less than 32."""
     block = max(32, width // 32)
     return block if width % block == 0 else width
+
+
+def slots_of(settings: LaneSettings) -> int:
+    """Slots of a launch: its capacity, in whole pools."""
+    return -(-settings.capacity // settings.width) * settings.width
 
 
 def refill_block(width: int) -> int:
@@ -164,6 +169,32 @@ class LaneProgram:
         changed = [new is not old for new, old in zip(traced.outvars, traced.invars, strict=True)]
         return tuple(any(changed[i] for i in leaves) for _, leaves in self.state_packing.groups)
 
+    def steps(self, step: Callable[[Packed], Packed], state: Packed) -> Packed:
+        """`every` calls of `step`.
+
+        On a CPU two a turn: the loop copies its state at the end of a turn, since a step that
+        reads several rows cannot write over them, but a second step may write over what the
+        first one read. A loop that never runs keeps the two from being merged into one, where
+        the first would be computed again for each row of the second.
+        """
+        every = self.work.every
+        if jax.default_backend() != "cpu" or any(self.state_packing.shapes):
+            once: Packed = lax.fori_loop(0, every, lambda _, at: step(at), state)
+            return once
+        never = jnp.minimum(every, 0)
+
+        def two(turn: jax.Array, state: Packed) -> Packed:
+            def unused(_: int, at: Packed) -> Packed:
+                return tuple(x + x for x in at)
+
+            first: Packed = lax.fori_loop(0, never, unused, step(state))
+            both = 2 * turn + 1 < every
+            second = zip(step(first), first, strict=True)
+            return tuple(jnp.where(both, after, before) for after, before in second)
+
+        twice: Packed = lax.fori_loop(0, (every + 1) // 2, two, state)
+        return twice
+
     def _mapped(self, apply: Callable[[Dynamics, Any], Any], state: Packed, params: Packed) -> Any:
         """Apply a function of one lane's (dynamics, state) to packed lanes, lanes last."""
         tree = self.state_packing.unpack(state)
@@ -197,7 +228,7 @@ class LaneProgram:
             packed = zip(self.state_packing.pack(new), state, self.moves, strict=True)
             return tuple(after if moves else before for after, before, moves in packed)
 
-        def step(_: int, state: Packed) -> Packed:
+        def step(state: Packed) -> Packed:
             return moved_on(lambda dynamics, s: dynamics.step(s), state)
 
         def stride(dynamics: Dynamics, state: Any) -> Any:
@@ -207,7 +238,7 @@ class LaneProgram:
         if self.family(self.one).stride is not None:
             state = moved_on(stride, lanes.state)
         else:
-            state = lax.fori_loop(0, every, step, lanes.state)
+            state = self.steps(step, lanes.state)
         moved = jnp.zeros_like(lanes.code, bool)
         for new, old, moves in zip(state, lanes.state, self.moves, strict=True):
             moved = moved | jnp.any(new != old, axis=0) if moves else moved
@@ -282,7 +313,7 @@ class LaneProgram:
         A lane may be written twice: nothing it holds changes once it is finished.
         """
         done = (lanes.code != RUNNING) & (lanes.slot >= 0)
-        slot = jnp.where(done, lanes.slot, self.settings.capacity)
+        slot = jnp.where(done, lanes.slot, slots_of(self.settings))
         return landed._replace(
             outcomes=landed.outcomes.at[slot].set(lanes.code.astype(jnp.uint8), mode="drop"),
             steps=landed.steps.at[slot].set(lanes.age.astype(jnp.uint32), mode="drop"),
@@ -299,14 +330,14 @@ def _running(lanes: _Lanes) -> jax.Array:
 
 
 def _sum_before(counts: jax.Array) -> jax.Array:
-    """Exclusive running sum of n counts whose total is at most 2²⁴; 64 divides n, or n < 64.
+    """Exclusive running sum of n counts whose total is at most 2²⁴; 16 divides n, or n < 64.
 
-    Sums within rows of 64 as one small matrix product (exact: whole numbers below 2²⁴), then
-    over rows: four times as fast on a CPU as `jnp.cumsum`, and a tenth of the compilation of
+    Sums within rows of 16 as one small matrix product (exact: whole numbers below 2²⁴), then
+    over rows: many times as fast on a CPU as `jnp.cumsum`, and a tenth of the compilation of
     an associative scan.
     """
-    rows = counts.astype(jnp.float32).reshape(-1, min(64, counts.shape[0]))
-    size = rows.shape[1]
+    size = 16 if counts.shape[0] % 16 == 0 else counts.shape[0]
+    rows = counts.astype(jnp.float32).reshape(-1, size)
     before = jnp.triu(jnp.ones((size, size), jnp.float32), k=1)
     inside = jnp.matmul(rows, before, precision=lax.Precision.HIGHEST)
     sums = jnp.cumsum(jnp.sum(rows, axis=1).astype(jnp.int32), dtype=jnp.int32)
@@ -333,14 +364,20 @@ def _places(mask: jax.Array, size: int) -> jax.Array:
 
 
 class _Filling(NamedTuple):
-    """The wide stage: lanes, the pool of starts and how much of it is used."""
+    """The wide stage: lanes, and how many of the pool's starts they took."""
 
     lanes: _Lanes
-    pool: _Lanes
     used: jax.Array
-    drawn: jax.Array
     tick: jax.Array
     landed: Landed
+
+
+class _Pool(NamedTuple):
+    """Starts; `waiting` are the places of the `left` that are not yet decided."""
+
+    lanes: _Lanes
+    waiting: jax.Array
+    left: jax.Array
 
 
 def _run_down(
@@ -357,16 +394,29 @@ def _run_down(
     return lax.while_loop(going, body, (lanes, tick))
 
 
-def _refill(program: LaneProgram, c: _Filling) -> _Filling:
+def _stock(program: LaneProgram, first: jax.Array, landed: Landed) -> tuple[_Pool, Landed]:
+    """Draw a pool; starts that are already decided end at age 0, before any step.
+
+    Their codes go to the slots of the pool all at once; who runs writes his own again.
+    """
+    width = program.settings.width
+    lanes = program.judge(program.draw(first), jnp.int32(0))
+    codes = lanes.code.astype(jnp.uint8)
+    outcomes = lax.dynamic_update_slice(landed.outcomes, codes, (first,))
+    landed = landed._replace(outcomes=outcomes, draws=landed.draws + 1)
+    return _Pool(lanes, _places(lanes.code == RUNNING, width), _running(lanes)), landed
+
+
+def _refill(program: LaneProgram, pool: _Pool, c: _Filling) -> _Filling:
     """Retire up to a block of finished lanes and put starts from the pool in their place."""
     width = program.settings.width
     index = _places(c.lanes.code != RUNNING, refill_block(width))
     landed = program.retire(c.landed, _known(program.select(c.lanes, index), index < width))
-    place = c.used + jnp.arange(index.shape[0], dtype=jnp.int32)
+    next_ones = c.used + jnp.arange(index.shape[0], dtype=jnp.int32)
+    place = jnp.take(pool.waiting, next_ones, mode="fill", fill_value=width)
     take = (index < width) & (place < width)
-    fresh = program.select(c.pool, place)
-    # A start that is already decided is judged at age 0, before any step.
-    fresh = program.judge(fresh._replace(born=jnp.full_like(fresh.born, c.tick)), c.tick)
+    fresh = program.select(pool.lanes, place)
+    fresh = fresh._replace(born=jnp.full_like(fresh.born, c.tick))
     lanes = _put(c.lanes, fresh, jnp.where(take, index, index + width))
     used = c.used + jnp.sum(take, dtype=jnp.int32)
     return c._replace(lanes=lanes, used=used, landed=landed)
@@ -385,41 +435,38 @@ def _fill(program: LaneProgram) -> tuple[Landed, _Lanes, jax.Array]:
     threshold = width - max(1, width // 16)
     rest = width // 2 if tail_block(width) < width else 0
 
-    def restock(c: _Filling) -> _Filling:
-        need = (c.used >= width) & (c.drawn < program.total)
-        # Only the pool goes through the branches: they would copy what else did.
-        pool: _Lanes = lax.cond(need, lambda: program.draw(c.drawn), lambda: c.pool)
-        return c._replace(
-            pool=pool,
-            used=jnp.where(need, 0, c.used),
-            drawn=c.drawn + jnp.where(need, width, 0),
-            landed=c.landed._replace(draws=c.landed.draws + need),
-        )
-
-    def unfinished(c: _Filling) -> jax.Array:
-        return (c.drawn < program.total) | (c.used < width) | (_running(c.lanes) > rest)
-
-    def body(c: _Filling) -> _Filling:
-        c = _refill(program, restock(c))
+    def one_pool(c: tuple[_Filling, jax.Array]) -> tuple[_Filling, jax.Array]:
+        filling, drawn = c
+        pool, landed = _stock(program, drawn, filling.landed)
+        drawn = drawn + width
         # With starts in the pool the lanes are full: run until a sixteenth is done. With more
         # to draw the lanes may not be: do not run. With nothing left: run the tail down.
-        more = jnp.where(c.drawn < program.total, width, rest)
-        floor = jnp.where(c.used < width, threshold, more)
-        lanes, tick = _run_down(program, c.lanes, c.tick, floor)
-        return c._replace(lanes=lanes, tick=tick)
+        floor = jnp.where(drawn < program.total, width, rest)
 
+        def unfinished(c: _Filling) -> jax.Array:
+            return (c.used < pool.left) | (_running(c.lanes) > floor)
+
+        def body(c: _Filling) -> _Filling:
+            c = _refill(program, pool, c)
+            enough = jnp.where(c.used < pool.left, threshold, floor)
+            lanes, tick = _run_down(program, c.lanes, c.tick, enough)
+            return c._replace(lanes=lanes, tick=tick)
+
+        filling = filling._replace(used=jnp.int32(0), landed=landed)
+        return lax.while_loop(unfinished, body, filling), drawn
+
+    slots = slots_of(program.settings)
     landed = Landed(
-        outcomes=jnp.zeros(program.settings.capacity, jnp.uint8),
-        steps=jnp.zeros(program.settings.capacity, jnp.uint32),
+        outcomes=jnp.zeros(slots, jnp.uint8),
+        steps=jnp.zeros(slots, jnp.uint32),
         checks=jnp.zeros(2, jnp.int32),
         draws=jnp.int32(0),
     )
-    # Nothing drawn yet: the first turn of the loop stocks the pool.
     shapes = jax.eval_shape(program.draw, jnp.int32(0))
     idle = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     idle = idle._replace(slot=idle.slot - 1, code=idle.code + UNDECIDED)
-    filling = _Filling(idle, idle, jnp.int32(width), jnp.int32(0), jnp.int32(0), landed)
-    filling = lax.while_loop(unfinished, body, filling)
+    start = (_Filling(idle, jnp.int32(0), jnp.int32(0), landed), jnp.int32(0))
+    filling, _ = lax.while_loop(lambda c: c[1] < program.total, one_pool, start)
     landed = program.retire(filling.landed, filling.lanes)
     landed = landed._replace(checks=landed.checks.at[0].set(filling.tick))
     return landed, filling.lanes, filling.tick
@@ -433,7 +480,7 @@ class _Draining(NamedTuple):
 
 
 def _drain(program: LaneProgram, landed: Landed, lanes: _Lanes, tick: jax.Array) -> Landed:
-    """The tail, by blocks: each goes on alone until half of its lanes have ended; repeat.
+    """The tail, by blocks: each goes on alone until a quarter of its lanes has ended; repeat.
 
     A block has a clock of its own. When it is put back, its lanes were born as much earlier as
     it went on, so that ages count from the one `tick` of the whole tail.
@@ -447,7 +494,7 @@ def _drain(program: LaneProgram, landed: Landed, lanes: _Lanes, tick: jax.Array)
     def turn(c: _Draining) -> _Draining:
         lanes = gather(c.lanes)
         blocks = (_running(lanes) + block - 1) // block
-        floor = jnp.where(blocks > 1, block // 2, 0)
+        floor = jnp.where(blocks > 1, 3 * block // 4, 0)
 
         def one(i: jax.Array, c: _Draining) -> _Draining:
             part: _Lanes = jax.tree.map(

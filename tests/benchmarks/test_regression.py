@@ -10,8 +10,8 @@ import jax
 import pytest
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.engine.lanes import launch
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.lanes import LaneProgram, launch
+from jaxcnn.engine.run import Job, _Piece, _work, run
 from jaxcnn.study.build import build
 
 LANES = 1024
@@ -53,6 +53,23 @@ def test_the_full_engine_moves_its_state_no_more_often_than_it_did(function, pas
     assert cost(cell, "full", function)[2] / (8 * (cell.k + cell.p)) <= passes
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the loop is another one")
+def test_a_step_does_not_copy_its_state():
+    """The one copy is the argument's, which the loop may not write over."""
+    built = build(Cell(k=25, ratio=4.0, step_size=0.05), engine="reduced")
+    work = _work([Job(built.params, 0, 1, 1)], [_Piece(0, 0, 0, 1)], 0, built.settings)
+
+    def steps(state, work):
+        program = LaneProgram(built.family, work, built.settings)
+        step = jax.vmap(program.family(program.one).step, -1, -1)
+        pack, unpack = program.state_packing.pack, program.state_packing.unpack
+        return program.steps(lambda at: pack(step(unpack(at))), state)
+
+    state = (jax.ShapeDtypeStruct((4, LANES), "float32"),)
+    text = jax.jit(steps).lower(state, work).compile().as_text()
+    assert text.count(f"= f32[4,{LANES}]{{1,0}} copy(") == 1
+
+
 def test_a_grid_compiles_once_and_wastes_no_more_lane_steps_than_it_did():
     """Useful steps are the problem's own: two per cent for another processor's rounding."""
     cells = [
@@ -65,7 +82,7 @@ def test_a_grid_compiles_once_and_wastes_no_more_lane_steps_than_it_did():
     _, account = run(built[0].family, jobs, seed=0, settings=built[0].settings, streams=1)
     assert launch._cache_size() - before <= 1
     assert account.useful_steps == pytest.approx(6.07e6, rel=0.02)
-    assert account.lane_steps <= 7.7e6
+    assert account.lane_steps <= 7.0e6
 
 
 def test_many_restarts_keep_the_lanes_busy():
@@ -74,4 +91,4 @@ def test_many_restarts_keep_the_lanes_busy():
     built = build(cell, engine="reduced")
     job = Job(built.params, 0, 2**17, cell.max_steps)
     _, account = run(built.family, [job], seed=0, settings=built.settings, streams=1)
-    assert account.utilisation >= 0.91
+    assert account.utilisation >= 0.96

@@ -65,11 +65,20 @@ def test_a_restart_is_the_same_whatever_the_cut_and_the_company(reference, strea
     assert np.array_equal(results[1].outcomes, reference.outcomes[:700])
 
 
-@pytest.mark.parametrize("change", [{"width": 256}, {"capacity": 192}, {"tasks": 1}])
+@pytest.mark.parametrize(
+    "change", [{"width": 256}, {"capacity": 192}, {"capacity": 200}, {"tasks": 1}]
+)
 def test_a_restart_is_the_same_at_another_shape(reference, change):
     (result,), _ = well([well_job(0, 1500)], SMALL._replace(**change))
     assert np.array_equal(result.outcomes, reference.outcomes[:1500])
     assert np.array_equal(result.steps, reference.steps[:1500])
+
+
+def test_an_odd_number_of_steps_between_verdicts_is_kept_to(reference):
+    """On a CPU steps are taken two a turn."""
+    one, three = (well([well_job(0, 500)], SMALL._replace(check_every=n))[0][0] for n in (1, 3))
+    assert len(np.unique(one.steps % 6)) == 6
+    assert np.array_equal(three.steps, -(-one.steps.astype(int) // 3) * 3)
 
 
 def test_shared_parameters_change_nothing(reference):
