@@ -24,7 +24,11 @@ typedef int mask __attribute__((vector_size(BYTES)));
 #define WIDTH ((size_t)(BYTES / sizeof(float)))
 #define PI 3.14159265358979f
 
-typedef struct { float c, c_filter, b, power, sum2; } rates;
+#ifndef RATE /* in native.cc every lane has rates of its own */
+#define RATE float
+#endif
+
+typedef struct { RATE c, c_filter, b, power, sum2; } rates;
 typedef struct { real phi, cos, sin, s, m, r2; } block;
 
 static inline real pick(mask m, real a, real b) { return (real)((m & (mask)a) | (~m & (mask)b)); }
@@ -50,30 +54,38 @@ static inline real arctan(real x) {
     return (real)((mask)a | ((mask)x & (int)0x80000000));
 }
 
-static inline block outputs(block at, block new, real g, rates n) {
-    new.s = at.s + n.c * ((g - 1) * n.power + at.m - (PI - 1) * at.s);
-    new.m = at.m - n.b * at.m + n.c * n.sum2 * (PI - g);
-    return new;
+static inline block outputs(block at, block next, real g, rates n) {
+    next.s = at.s + n.c * ((g - 1) * n.power + at.m - (PI - 1) * at.s);
+    next.m = at.m - n.b * at.m + n.c * n.sum2 * (PI - g);
+    return next;
+}
+
+static inline real sine(real phi) {
+    real t = phi - PI / 2, q = t * t;
+    return 1 + q * (-0.4999999963f + q * (0.0416666418f + q * (-0.0013888397f
+        + q * (0.0000247609f + q * -0.0000002605f))));
+}
+
+static inline real cosine(real phi) {
+    real t = phi - PI / 2, q = t * t;
+    return -(t + t * q * (-0.1666666664f + q * (0.0083333315f + q * (-0.0001984090f
+        + q * (0.0000027526f + q * -0.0000000239f)))));
 }
 
 static inline block angle_step(block at, rates n) {
-    real t = at.phi - PI / 2, q = t * t, rest = PI - at.phi;
-    real sin = 1 + q * (-0.4999999963f + q * (0.0416666418f + q * (-0.0013888397f
-        + q * (0.0000247609f + q * -0.0000002605f))));
-    real cos = -(t + t * q * (-0.1666666664f + q * (0.0083333315f + q * (-0.0001984090f
-        + q * (0.0000027526f + q * -0.0000000239f)))));
+    real rest = PI - at.phi, sin = sine(at.phi);
     real x = n.c_filter * at.s * rest * sin / at.r2;
-    block new = outputs(at, at, rest * cos + sin, n);
+    block next = outputs(at, at, rest * cosine(at.phi) + sin, n);
     real phi = size_of(at.phi - arctan(x));
-    new.phi = pick(phi > PI, 2 * PI - phi, phi);
-    new.r2 = at.r2 + at.r2 * (x * x);
-    return new;
+    next.phi = pick(phi > PI, 2 * PI - phi, phi);
+    next.r2 = at.r2 + at.r2 * (x * x);
+    return next;
 }
 
 static inline block rotation_step(block at, rates n) {
     real rest = PI - at.phi;
     real x = n.c_filter * at.s * rest * at.sin / at.r2, y = x * x, turn, shrink;
-    block new = outputs(at, at, rest * at.cos + at.sin, n);
+    block next = outputs(at, at, rest * at.cos + at.sin, n);
     if (__builtin_expect(any(y > 0.0625f), 0)) {
         turn = arctan(x);
         for (size_t e = 0; e < WIDTH; e++) shrink[e] = 1 / sqrtf(1 + y[e]);
@@ -83,13 +95,14 @@ static inline block rotation_step(block at, rates n) {
         shrink = 1 + y * (-0.5f + y * (0.375f + y * (-0.3125f + y * (0.2734375f + y * -0.22f))));
     }
     real phi = size_of(at.phi - turn);
-    new.cos = (at.cos + x * at.sin) * shrink;
-    new.sin = size_of((at.sin - x * at.cos) * shrink);
-    new.phi = pick(phi > PI, 2 * PI - phi, phi);
-    new.r2 = at.r2 + at.r2 * y;
-    return new;
+    next.cos = (at.cos + x * at.sin) * shrink;
+    next.sin = size_of((at.sin - x * at.cos) * shrink);
+    next.phi = pick(phi > PI, 2 * PI - phi, phi);
+    next.r2 = at.r2 + at.r2 * y;
+    return next;
 }
 
+#ifndef __cplusplus
 #define RUN(NAME, STEP)                                                                   \
     void NAME(float *state, size_t lanes, long steps, float c, float c_filter, float b,   \
               float power, float sum2) {                                                  \
@@ -102,10 +115,8 @@ static inline block rotation_step(block at, rates n) {
                 at[u].s = *(real *)(from + lanes);                                        \
                 at[u].m = *(real *)(from + 2 * lanes);                                    \
                 at[u].r2 = *(real *)(from + 3 * lanes);                                   \
-                for (size_t e = 0; e < WIDTH; e++) {                                      \
-                    at[u].cos[e] = cosf(at[u].phi[e]);                                    \
-                    at[u].sin[e] = sinf(at[u].phi[e]);                                    \
-                }                                                                         \
+                at[u].cos = cosine(at[u].phi);                                            \
+                at[u].sin = sine(at[u].phi);                                              \
             }                                                                             \
             for (long step = 0; step < steps; step++)                                     \
                 for (size_t u = 0; u < UNROLL; u++) at[u] = STEP(at[u], n);               \
@@ -121,3 +132,4 @@ static inline block rotation_step(block at, rates n) {
 
 RUN(angle_form, angle_step)
 RUN(rotation_form, rotation_step)
+#endif

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import autodiff, recurrence
+from benchmarks import autodiff, native, recurrence
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.certificate import Rates, Scalars
 from jaxcnn.descent.kernel import RELU
@@ -36,16 +36,19 @@ LONG = {"k": 49, "ratio": 16.0, "step_size": STEP_SIZE}
 class Runs:
     """A set of cells on the reduced engine; the first call compiles."""
 
-    def __init__(self, cells, restarts, **options) -> None:
+    def __init__(self, cells, restarts, native_steps=False, **options) -> None:
         built = [build(cell, engine="reduced", **options) for cell in cells]
         self.jobs = [Job(b.params, 0, restarts, c.max_steps) for b, c in zip(built, cells)]
         self.first, self.restarts, self.best = built[0], len(cells) * restarts, None
+        self.family = self.first.family
+        if native_steps:
+            self.family = native.NativeDescent(self.family.law, native.register())
         self.once()
 
     def once(self) -> None:
         """Run all of it; `best` keeps the account of the fastest time."""
         first = self.first
-        _, account = run(first.family, self.jobs, seed=0, settings=first.settings, x64=first.x64)
+        _, account = run(self.family, self.jobs, seed=0, settings=first.settings, x64=first.x64)
         if self.best is None or account.seconds < self.best.seconds:
             self.best = account
 
@@ -85,6 +88,11 @@ def against_c(out) -> None:
         "engine, long runs (49, 16)": Runs([cell], 200_000),
         "engine, Table 1": Runs(table, 50_000),
     }
+    if native.compiler() is None:
+        out.note("no C++ compiler found: the engine with native steps is left out")
+    else:
+        ours["native steps, long runs (49, 16)"] = Runs([cell], 200_000, native_steps=True)
+        ours["native steps, Table 1"] = Runs(table, 50_000, native_steps=True)
     best = dict.fromkeys(recurrence.FORMS, 0.0)
     # By turns, and the best of each: the machine's pace changes from second to second.
     for _ in range(ROUNDS):
