@@ -18,9 +18,8 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.basin.marginal import angle_split
 from jaxcnn.basin.problem import INSTEAD, Array, Problem, problem_of
-from jaxcnn.basin.quadrature import edge_guess
 from jaxcnn.basin.stepping import Stepper
-from jaxcnn.basin.threshold import angle_line, thresholds
+from jaxcnn.basin.threshold import angle_line, edge_guess, thresholds
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 

@@ -26,9 +26,8 @@ from jaxcnn.base.interval import clopper_pearson
 from jaxcnn.basin.exact import certainty
 from jaxcnn.basin.marginal import angle_split
 from jaxcnn.basin.problem import INSTEAD, Array, Problem, problem_of
-from jaxcnn.basin.quadrature import edge_guess
 from jaxcnn.basin.stepping import Stepper
-from jaxcnn.basin.threshold import angle_line, thresholds
+from jaxcnn.basin.threshold import angle_line, edge_guess, thresholds
 
 _ARC = 24
 _TAILS = (0.0, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)

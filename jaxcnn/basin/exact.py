@@ -14,7 +14,8 @@ from jaxcnn.base.checks import real, whole
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.html_table import html_table, in_words
 from jaxcnn.basin.problem import Problem, problem_of
-from jaxcnn.basin.quadrature import Converged, integrate
+from jaxcnn.basin.quadrature import integrate
+from jaxcnn.basin.refine import Converged
 from jaxcnn.basin.stepping import Stepper
 
 TOLERANCE = 1e-10

@@ -73,6 +73,33 @@ def normal_rule(order: int) -> tuple[Array, Array]:
     return _gauss(np.zeros(order), np.arange(1, order, dtype=np.float64))
 
 
+def law_rule(at: Array, mass: Array, order: int) -> tuple[Array, Array]:
+    """For a discrete law of many points, by Lanczos; weights sum to its mass.
+
+    Args:
+        at: the points, (N,), N well above the order.
+        mass: of each, (N,).
+        order: nodes of the rule.
+
+    Source: Gautschi, Orthogonal Polynomials (2004), section 2.2.3.
+    """
+    a, b2 = np.empty(order), np.empty(order - 1)
+    basis = np.zeros((order, at.size))
+    basis[0] = np.sqrt(mass / mass.sum())
+    for n in range(order):
+        a[n] = basis[n] @ (at * basis[n])
+        if n + 1 == order:
+            break
+        new = at * basis[n]
+        # Twice, or the basis loses its orthogonality.
+        for _ in range(2):
+            new -= (basis[: n + 1] @ new) @ basis[: n + 1]
+        b2[n] = new @ new
+        basis[n + 1] = new / np.sqrt(b2[n])
+    nodes, weights = _gauss(a, b2)
+    return nodes, weights * mass.sum()
+
+
 def plane_rule(problem: Problem, order: int) -> PlaneRule:
     """`order` radii × 2·`order` directions for the law of (x, y), negligible nodes left out."""
     if problem.output == "point":

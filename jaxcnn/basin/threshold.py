@@ -73,6 +73,11 @@ def angle_line(problem: Problem, x: Array, y: Array, norm2: Array) -> Line:
     return line
 
 
+def edge_guess(stepper: Stepper, count: int) -> Array:
+    """The edge state's ξ on a line of angles, for every line."""
+    return np.full(count, float(np.log(np.tan(0.5 * stepper.edge_angle))))
+
+
 def output_line(problem: Problem, x: Array, angle: float, norm2: Array, unit: float) -> Line:
     """Lines of outputs, ξ = −y/unit at the fixed angle φ₀, one for each x, (lines,)."""
 
@@ -208,6 +213,21 @@ def _inverse(w: Array, xi: Array) -> Array:
     return np.asarray(xi[:, 0] + table[0], dtype=np.float64)
 
 
+def decided(stepper: Stepper, state: Array) -> NDArray[np.int32]:
+    """The outcomes of starts (4, …), UNDECIDED where six times `settle` do not tell."""
+    shape, state = state.shape[1:], state.reshape(4, -1)
+    label = np.full(state.shape[1], Outcome.UNDECIDED, np.int32)
+    waiting = np.arange(label.size)
+    for _ in range(6):
+        standing = stepper.run(state, 0, stepper.settle)
+        label[waiting] = standing.label
+        still = standing.label == Outcome.UNDECIDED
+        if not np.any(still):
+            break
+        waiting, state = waiting[still], standing.state[:, still]
+    return label.reshape(shape)
+
+
 def _ordered(
     stepper: Stepper, line: Line, at: Array, half: float, limit: float
 ) -> tuple[NDArray[np.bool_], int]:
@@ -217,18 +237,9 @@ def _ordered(
     wanted = np.where(xi < at[:, None], Outcome.GLOBAL, Outcome.SPURIOUS)
     number, column = np.nonzero(np.abs(xi) <= limit + 5.0 * half)
     good = np.ones(xi.shape, bool)
-    evaluations = number.size
-    state = line(xi, np.arange(at.size))[:, number, column]
-    for _ in range(6):
-        standing = stepper.run(state, 0, stepper.settle)
-        label = standing.label
-        good[number, column] = label == wanted[number, column]
-        waiting = label == Outcome.UNDECIDED
-        if not np.any(waiting):
-            break
-        number, column = number[waiting], column[waiting]
-        state = standing.state[:, waiting]
-    return np.asarray(good.all(axis=1)), evaluations
+    label = decided(stepper, line(xi, np.arange(at.size))[:, number, column])
+    good[number, column] = label == wanted[number, column]
+    return np.asarray(good.all(axis=1)), number.size
 
 
 def _afford(stepper: Stepper, more: float) -> None:

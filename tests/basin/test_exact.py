@@ -15,7 +15,7 @@ from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.basin.exact import exact_probability
 from jaxcnn.basin.marginal import angle_split
 from jaxcnn.basin.problem import problem_of
-from jaxcnn.basin.quadrature import _angles, integrate
+from jaxcnn.basin.quadrature import angles, integrate
 from jaxcnn.basin.rules import beta_rule, gamma_rule, normal_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
 from tests.basin.plain_quadrature import plain_probability
@@ -106,7 +106,7 @@ def test_errors_are_honest_on_drawn_cells(k, share, norm, b, law, p, exponent):
         got = integrate(stepper, [p], 10.0**exponent, strict=False)
     except NotExactError:
         return
-    finer = _angles(stepper, 32, [p])
+    (finer,) = angles(stepper, [32], [p])
     assert abs(got.p_global[0] - finer.good[0]) <= got.error[0] + finer.noise[0] + 1e-12
 
 
