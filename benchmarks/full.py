@@ -22,9 +22,10 @@ import numpy as np
 
 from benchmarks import autodiff
 from jaxcnn import Cell, Teacher
+from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.dynamics import Dynamics
-from jaxcnn.engine.run import Job, cpu_count, run
+from jaxcnn.engine.run import Job, run
 from jaxcnn.study.build import build, full_settings
 
 SIZES = ((25, 6), (25, 20), (100, 20), (100, 100), (300, 300), (1000, 1000))

@@ -21,7 +21,7 @@ from benchmarks import recurrence
 from benchmarks.full import cell_of
 from benchmarks.reduced import LONG, starts
 from jaxcnn import Cell
-from jaxcnn.engine.run import cpu_count
+from jaxcnn.base.cores import cpu_count
 from jaxcnn.study.build import build
 
 PLACES = {"RAM": 2**24, "L2": 2**15}

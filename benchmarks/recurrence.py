@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcnn.engine.run import cpu_count
+from jaxcnn.base.cores import cpu_count
 
 FORMS = ("angle_form", "rotation_form")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")

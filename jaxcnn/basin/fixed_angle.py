@@ -32,6 +32,7 @@ from jaxcnn.basin.rules import NEGLIGIBLE, law_rule, normal_rule, symmetric_rule
 from jaxcnn.basin.stepping import Stepper
 from jaxcnn.basin.threshold import (
     Line,
+    accuracy_for,
     angle_line,
     decided,
     edge_guess,
@@ -97,15 +98,16 @@ def chords(stepper: Stepper, tolerance: float) -> Converged:
     Raises:
         NotExactError: as `refine`.
     """
+    accuracy = accuracy_for(tolerance)
     if stepper.problem.output == "gaussian":
-        return refine(lambda some: _over_line(stepper, some), ORDERS, tolerance)
-    disc = _disc(stepper)
+        return refine(lambda some: _over_line(stepper, some, accuracy), ORDERS, tolerance)
+    disc = _disc(stepper, accuracy)
     orders = ORDERS if disc.met and disc.n > 2 else ORDERS[:1]
-    found = refine(lambda some: _over_disc(stepper, disc, some), orders, tolerance)
+    found = refine(lambda some: _over_disc(stepper, disc, some, accuracy), orders, tolerance)
     return replace(found, evaluations=found.evaluations + disc.evaluations)
 
 
-def _over_line(stepper: Stepper, orders: Sequence[int]) -> list[Sum]:
+def _over_line(stepper: Stepper, orders: Sequence[int], accuracy: float) -> list[Sum]:
     """Hermite rules in x for a Gaussian law."""
     problem = stepper.problem
     rules = [normal_rule(order) for order in orders]
@@ -113,7 +115,8 @@ def _over_line(stepper: Stepper, orders: Sequence[int]) -> list[Sum]:
     t = np.concatenate([rule[0] for rule in rules])
     centre = problem.center[1] / problem.scale
     reach = 12.0 + abs(centre)
-    found = thresholds(stepper, _chords_at(problem, t), np.zeros(t.size), half=0.5, limit=reach)
+    line = _chords_at(problem, t)
+    found = thresholds(stepper, line, np.zeros(t.size), half=0.5, limit=reach, accuracy=accuracy)
     y = -found.at - centre
     error = np.where(found.ordered, np.exp(-0.5 * y * y) * found.error, 1.0)
     return _summed([rule[1] for rule in rules], ndtr(-y), ndtr(y), error, found.evaluations)
@@ -155,7 +158,7 @@ def _mass(n: int, low: Array | float, high: Array | float) -> Array:
     return np.asarray(inside, dtype=np.float64)
 
 
-def _disc(stepper: Stepper) -> Disc:
+def _disc(stepper: Stepper, accuracy: float) -> Disc:
     """Where the boundary crosses the edge of the disc, and the chords that miss it.
 
     A piece whose chords are global below and spurious above, or hold starts of both outcomes
@@ -163,7 +166,7 @@ def _disc(stepper: Stepper) -> Disc:
     """
     problem = stepper.problem
     n = problem.k + (2 if problem.output == "ball" else 0)
-    turns, error, evaluations = _crossings(stepper)
+    turns, error, evaluations = _crossings(stepper, accuracy)
     ends = np.unique(np.concatenate([[-1.0], np.cos(turns), [1.0]]))
     low, high = ends[:-1], ends[1:]
     t = 0.5 * (low + high) + 0.5 * (high - low) * ACROSS[:, None]
@@ -184,7 +187,7 @@ def _disc(stepper: Stepper) -> Disc:
     )
 
 
-def _crossings(stepper: Stepper) -> tuple[Array, float, int]:
+def _crossings(stepper: Stepper, accuracy: float) -> tuple[Array, float, int]:
     """Directions in which the boundary crosses the circle, the sum of their errors, trial runs.
 
     The threshold angle is a smooth function of the direction, so its trigonometric interpolant
@@ -218,14 +221,22 @@ def _crossings(stepper: Stepper) -> tuple[Array, float, int]:
         turn = guess[number, None] + sense[number, None] * xi
         return _starts(problem, np.cos(turn), np.sin(turn))
 
-    found = thresholds(stepper, around, np.zeros(at.size), half=gap, limit=0.1, check=False)
+    found = thresholds(
+        stepper,
+        around,
+        np.zeros(at.size),
+        half=gap,
+        limit=0.1,
+        check=False,
+        accuracy=accuracy,
+    )
     if not np.all(found.ordered & np.isfinite(found.at)):
         raise NotExactError(f"outcomes alternate along the edge of the start law: {INSTEAD}")
     turns = np.asarray(guess + sense * found.at, dtype=np.float64)
     return turns, float(found.error.sum()), evaluations + found.evaluations
 
 
-def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int]) -> list[Sum]:
+def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int], accuracy: float) -> list[Sum]:
     """Gauss rules over the chords that meet the boundary, closed forms for the others."""
     problem, n = stepper.problem, disc.n
     if n == 2 or not disc.met:
@@ -241,7 +252,12 @@ def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int]) -> list[Sum]
     across = np.sqrt((1.0 - t) * (1.0 + t))
     centre = problem.center[1] / problem.scale
     found = thresholds(
-        stepper, _chords_at(problem, t), -guess - centre, half=0.25, limit=2.0 + abs(centre)
+        stepper,
+        _chords_at(problem, t),
+        -guess - centre,
+        half=0.25,
+        limit=2.0 + abs(centre),
+        accuracy=accuracy,
     )
     u = np.clip((-found.at - centre) / across, -1.0, 1.0)
     half = 0.5 * (n - 2)

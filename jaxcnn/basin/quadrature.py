@@ -24,11 +24,13 @@ from jaxcnn.basin.problem import INSTEAD
 from jaxcnn.basin.refine import ROUNDING, Converged, Sum, refine
 from jaxcnn.basin.rules import plane_rule
 from jaxcnn.basin.stepping import Stepper
-from jaxcnn.basin.threshold import angle_line, edge_guess, thresholds
+from jaxcnn.basin.threshold import SHARP, accuracy_for, angle_line, edge_guess, thresholds
 
 ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
 ROUGH_ORDERS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Where few digits are asked: there orders 4, 5 and 6 can be off alike."""
+FEW = 1e-8
+"""Tolerance from which on these are few."""
 
 
 def integrate(
@@ -53,10 +55,13 @@ def integrate(
     if problem.filter == "gaussian":
         parts = [_over_norms(stepper, p, tolerance) for p in ps]
         return _joined(parts, sum(part.evaluations for part in parts))
-    orders: Sequence[int] = ORDERS if strict else ROUGH_ORDERS
+    orders: Sequence[int] = ORDERS if strict and tolerance < FEW else ROUGH_ORDERS
     if problem.output == "point":
         orders = orders[:1]
-    return refine(lambda some: angles(stepper, some, ps), orders, tolerance, strict=strict)
+    accuracy = accuracy_for(tolerance)
+    return refine(
+        lambda some: angles(stepper, some, ps, accuracy), orders, tolerance, strict=strict
+    )
 
 
 def _joined(parts: Sequence[Converged], evaluations: int) -> Converged:
@@ -115,13 +120,16 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
     )
 
 
-def angles(stepper: Stepper, orders: Sequence[int], ps: Sequence[int]) -> list[Sum]:
+def angles(
+    stepper: Stepper, orders: Sequence[int], ps: Sequence[int], accuracy: float = SHARP
+) -> list[Sum]:
     """The rules of these orders over the plane, their thresholds found together."""
     problem = stepper.problem
     rules = [plane_rule(problem, order) for order in orders]
     x, y = (np.concatenate([rule[i] for rule in rules]) for i in (0, 1))
     norm2 = np.full(x.size, problem.norm2)
-    found = thresholds(stepper, angle_line(problem, x, y, norm2), edge_guess(stepper, x.size))
+    line, guess = angle_line(problem, x, y, norm2), edge_guess(stepper, x.size)
+    found = thresholds(stepper, line, guess, accuracy=accuracy)
     error = np.where(found.ordered, found.error, 0.0)  # what is lost counts with all its mass
     below, above = zip(*(angle_split(p, found.at) for p in ps), strict=True)
     noise = [angle_density(p, found.at) * error + ~found.ordered for p in ps]

@@ -22,12 +22,13 @@ from jaxcnn.basin.problem import INSTEAD, Array
 ROUNDING = 1e-14
 STEADY = 0.03
 """Ratio of successive differences below which a rule has begun to converge."""
-RARE = 1e-6
-"""Relative accuracy asked, beside the tolerance, of the smaller of the two probabilities."""
-ROUGH = 1e-4
-"""The same where the answer is one of many that are summed, and the tolerance below `LOOSE`."""
+RARE, ROUGH = 1e-6, 1e-4
+"""Relative accuracy asked, beside the tolerance, of the smaller of the two probabilities.
+
+It is 10⁴ tolerances, between these two; `ROUGH` where the answer is one of many that are summed.
+"""
 LOOSE = 1e-3
-"""Tolerance from which on few orders are asked: see `refine`."""
+"""Tolerance from which on orders may agree because all of them miss what is rare."""
 
 
 class Sum(NamedTuple):
@@ -74,9 +75,8 @@ def refine(
 ) -> Converged:
     """Raise the order until orders agree; a single order is exact by itself.
 
-    Where the answer has next to no weight in a sum (not strict, a loose tolerance) orders may
-    agree because all of them miss what is rare; the error is then at least a tenth of the
-    tolerance.
+    At a loose tolerance orders may agree because all of them miss what is rare; the error is
+    then at least a tenth of the tolerance.
 
     Args:
         rules: the rule.
@@ -88,6 +88,7 @@ def refine(
         NotExactError: the order of outcomes fails for too many starts, or the largest order
             does not reach the tolerance.
     """
+    relative = min(max(RARE, 1e4 * tolerance), ROUGH) if strict else ROUGH
     ahead = list(orders[: 3 if tolerance >= LOOSE else 4])
     sums = list(rules(ahead))
     gaps: list[Array] = []
@@ -104,8 +105,8 @@ def refine(
         error = _left(gaps) + now.noise
         # Rounding is relative to each probability; the smaller one carries the digits.
         error = error + ROUNDING * np.minimum(1.0, 10.0 * np.minimum(now.good, now.bad))
-        rare = (RARE if strict else ROUGH) * np.minimum(now.good, now.bad)
-        if not strict and tolerance >= LOOSE:
+        rare = relative * np.minimum(now.good, now.bad)
+        if tolerance >= LOOSE:
             error, rare = np.maximum(error, 0.1 * tolerance), np.full_like(rare, np.inf)
         best = Converged(now.good, now.bad, error, order, sum(one.evaluations for one in sums))
         if np.all(error <= np.minimum(tolerance, np.maximum(rare, 1e-300))):

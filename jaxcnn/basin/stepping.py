@@ -5,7 +5,6 @@ What a step is and what is read off at its end is in basin/motion.py.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxcnn.base.cores import cpu_count
 from jaxcnn.basin.motion import Numbers, advance, edge
 from jaxcnn.basin.problem import Array, Problem, Rule
 from jaxcnn.descent.certificate import Rates
@@ -23,8 +23,10 @@ from jaxcnn.descent.kernel import DescentKernel
 
 THREAD_WORTH = 1_000_000
 """Restart-steps that pay for a thread: ten milliseconds of work."""
-LANES = 64
-"""Compiled width: a state that stays in the first cache, small orders in few chunks."""
+DECAY = 36.0
+"""What is left of the decaying modes, squared, after `Stepper.settle` steps is e^(−36)."""
+LANES = 128
+"""Compiled width: a state that stays in the first cache, small orders in one or two chunks."""
 
 
 class Standing(NamedTuple):
@@ -92,13 +94,14 @@ class Stepper:
         edge_pull: q = h sin φ_c.
         edge_m: M_c.
         edge_rate: λ at ‖v‖ = ‖v₀‖, in units of c.
-        settle: steps after which the square of what decays, against what grows, is e^(−36).
+        settle: steps after which the square of what decays, against what grows, is e^(−`DECAY`).
         growth: factor from one look at a trial to the next, longer one, such that the
             threshold of the first lies where w is still smooth at the second.
         lane_steps: restart-steps taken so far.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, threads: int = 0) -> None:
+        """Runs of `problem` in at most so many threads; by default one for each core."""
         self.problem, rule = problem, problem.rule
         kernel = problem.kernel
         with float64():
@@ -111,7 +114,7 @@ class Stepper:
         self.edge_rate, shrink = self._modes()
         grow = max(self.edge_rate, 1e-12)
         speed = (2.0 * shrink + grow) * (unit if rule == "descent" else step)
-        self.settle = max(64, int(np.ceil(36.0 / speed)))
+        self.settle = max(64, int(np.ceil(DECAY / speed)))
         self.growth = 1.0 + min(1.0, shrink / grow)
         self.lane_steps = 0
         rates = _rates(
@@ -127,7 +130,7 @@ class Stepper:
         # On the device once: eight transfers would cost as much as a hundred steps.
         with float64():
             self._numbers = jax.device_put(numbers)
-        self._workers = max(1, min(_cpus(), 8))
+        self._workers = threads or min(cpu_count(), 8)
 
     def _modes(self) -> tuple[float, float]:
         """λ and the slowest decay at the edge state, in units of c; for ‖v‖ = ‖v₀‖."""
@@ -197,9 +200,3 @@ def _padded(chunk: Array) -> Array:
     return (
         np.pad(chunk, ((0, 0), (0, short)), mode="edge") if short else np.ascontiguousarray(chunk)
     )
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

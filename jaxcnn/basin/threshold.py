@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.basin.problem import INSTEAD, Array, Problem
-from jaxcnn.basin.stepping import Stepper
+from jaxcnn.basin.stepping import DECAY, Stepper
 
 Line = Callable[[Array, NDArray[np.intp]], Array]
 """Trials ξ (lines, m) and the lines' numbers (lines,) → starts (4, lines, m)."""
@@ -35,12 +35,12 @@ CHECKS = np.array([-4.0, -1.0, -0.1, 0.1, 1.0, 4.0])
 """Where on both sides of each threshold the order of outcomes is checked, in units of ξ."""
 BUDGET = 1e10
 """Most restart-steps of one threshold map and those before it; some minutes on two cores."""
+SHARP = 1e-12
+"""The best accuracy of ξ, for which runs of `settle` steps are long enough."""
 _FIRST = 0.3
 _LONGEST = 20.0
-_SHARP = 1e-12
 _GRAIN = 4e-16
 _ROUNDS = 400
-_SETTLED = 1e-9
 
 
 class Thresholds(NamedTuple):
@@ -58,6 +58,11 @@ class Thresholds(NamedTuple):
     error: Array
     ordered: NDArray[np.bool_]
     evaluations: int
+
+
+def accuracy_for(tolerance: float) -> float:
+    """The accuracy of thresholds that a probability to this tolerance asks for."""
+    return min(max(SHARP, 1e-4 * tolerance), 1e-6)
 
 
 def angle_line(problem: Problem, x: Array, y: Array, norm2: Array) -> Line:
@@ -97,8 +102,9 @@ def thresholds(
     half: float = 1.0,
     limit: float = 40.0,
     check: bool = True,
+    accuracy: float = SHARP,
 ) -> Thresholds:
-    """The threshold on each line, to rounding.
+    """The threshold on each line.
 
     Args:
         stepper: the problem.
@@ -107,6 +113,7 @@ def thresholds(
         half: half width of the first four trials; also the unit of the checks.
         limit: |ξ| beyond which a line has no threshold.
         check: whether to check the order of outcomes on both sides.
+        accuracy: asked of ξ; rounding at best. With less of it, runs are shorter too.
 
     Raises:
         NotExactError: the runs needed exceed `BUDGET`.
@@ -117,6 +124,7 @@ def thresholds(
     looks = np.zeros(count, int)
     open_ = np.arange(count)
     evaluations, failed = 0, list[int]()
+    last = 1.0 if accuracy <= SHARP else max(_FIRST, np.log(1.0 / accuracy) / DECAY)
     _afford(stepper, 30.0 * count * stepper.settle)
     for _ in range(_ROUNDS):
         if not open_.size:
@@ -130,24 +138,26 @@ def thresholds(
         standing = stepper.run(line(xi, lines), early, steps - early)
         evaluations += xi.size
         found = _narrowed(xi, standing.late)
-        full = stage >= 1.0
+        full = stage >= last
 
         # Inside, and smooth there (or as narrow as rounding): this look has its zero.
         grain = _GRAIN * (1.0 + np.abs(at[lines]))
-        sharp = found.inside & ((found.spread <= _SHARP) | (width[lines] <= grain))
+        sharp = found.inside & ((found.spread <= accuracy) | (width[lines] <= grain))
         before = _narrowed(xi, standing.early).at
         drift = np.abs(before - found.at)
-        settled = sharp & full & (drift <= _SETTLED)
-        error[lines] = np.where(settled, 1e-2 * drift + found.spread + grain, np.inf)
+        # Of what was left at three quarters of the steps (the drift), this much is left now.
+        left = max(1e-2, 2.0 / np.expm1(9.0 * stage)) * drift
+        settled = sharp & full & (left <= 10.0 * accuracy)
+        error[lines] = np.where(settled, left + found.spread + grain, np.inf)
 
         # The next look: longer once a look is as sharp as the longer one needs.
         enough = sharp | (not full and found.inside & found.fine & (looks[lines] >= 1))
-        longer = np.where(full & sharp & ~settled, 1.5 * stage, min(1.0, stage * stepper.growth))
+        longer = np.where(full & sharp & ~settled, 1.5 * stage, min(last, stage * stepper.growth))
         ends = ~found.inside & (np.abs(found.at) > limit)
         looks[lines] = np.where(enough, 1, looks[lines] + 1)
         at[lines] = np.where(ends, np.sign(found.at) * limit, found.at)
         width[lines] = np.where(found.inside, found.width, 3.0 * width[lines])
-        share[lines] = np.where(enough | ends, np.maximum(longer, 1.0 * ends), stage)
+        share[lines] = np.where(enough | ends, np.maximum(longer, last * ends), stage)
         gone = ends & full
         at[lines[gone]] = np.copysign(np.inf, at[lines[gone]])
         error[lines[gone]] = 0.0
@@ -214,12 +224,12 @@ def _inverse(w: Array, xi: Array) -> Array:
 
 
 def decided(stepper: Stepper, state: Array) -> NDArray[np.int32]:
-    """The outcomes of starts (4, …), UNDECIDED where six times `settle` do not tell."""
+    """The outcomes of starts (4, …), UNDECIDED where six times `settle` does not tell."""
     shape, state = state.shape[1:], state.reshape(4, -1)
     label = np.full(state.shape[1], Outcome.UNDECIDED, np.int32)
     waiting = np.arange(label.size)
-    for _ in range(6):
-        standing = stepper.run(state, 0, stepper.settle)
+    for share in (_FIRST, 1.0 - _FIRST, 1.0, 1.0, 1.0, 1.0, 1.0):
+        standing = stepper.run(state, 0, int(np.ceil(share * stepper.settle)))
         label[waiting] = standing.label
         still = standing.label == Outcome.UNDECIDED
         if not np.any(still):

@@ -8,7 +8,6 @@ function of its index alone.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_words
@@ -98,11 +98,6 @@ class _Piece(NamedTuple):
 
 Progress = Callable[[int, int], None]
 """Called with (restarts finished, restarts in all) after each launch."""
-
-
-def cpu_count() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_devices() -> list[jax.Device]:

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.base.errors import NotExactError
+from jaxcnn.base.errors import InputError, NotExactError, RefusedError
+from jaxcnn.base.html_table import in_words
 from jaxcnn.basin.boundary import Boundary
 from jaxcnn.basin.boundary import boundary as boundary_of
 from jaxcnn.basin.conditional import Conditional, conditional_probability
-from jaxcnn.basin.exact import TOLERANCE, Exact, exact_probability
+from jaxcnn.basin.exact import TOLERANCE, Exact, exact_probabilities, exact_probability
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import Start
 from jaxcnn.study.estimate import cell_of, custom_of
 
 
 def exact(
-    teacher: Teacher | Cell,
+    teacher: Teacher | Cell | Sequence[Cell],
     *,
     p: int | Sequence[int] | None = None,
     tolerance: float = TOLERANCE,
@@ -29,22 +30,40 @@ def exact(
     """P(global) to about ten digits, for plain descent on the population loss.
 
     Args:
-        teacher: the teacher, or a whole `Cell`.
+        teacher: the teacher, or a whole `Cell`; or many cells, which are computed side by side
+            on all cores and take no argument but `tolerance`.
         p: patch size, or several: one threshold map serves them all.
         tolerance: asked of the absolute error.
         start: fixed or biased a, fixed v or angle.
         **options: any other field of `Cell`; `activation` may also be an `Activation`.
 
     Returns:
-        An `Exact`, or one for each p of a list.
+        An `Exact`, or one for each p of a list, or for each cell.
 
     Raises:
         InputError: an argument is out of range.
         NotExactError: there is no exact probability here; the message says why, and `estimate`
             answers instead.
     """
+    if not isinstance(teacher, Teacher | Cell):
+        return _of_each(teacher, tolerance, {"p": p, "start": start} | options)
     cell, more = _asked(teacher, start, options)
     return exact_probability(cell, p, tolerance, **more)
+
+
+def _of_each(cells: Sequence[Cell], tolerance: float, others: dict[str, Any]) -> tuple[Exact, ...]:
+    for name, value in others.items():
+        if value is not None:
+            raise RefusedError(name, value, "must be part of each cell when there are several")
+    for cell in cells:
+        if not isinstance(cell, Cell):
+            raise InputError("teacher", cell, "must be a Teacher, a Cell or cells")
+    found = []
+    for cell, one in zip(cells, exact_probabilities(cells, tolerance), strict=True):
+        if isinstance(one, NotExactError):
+            raise NotExactError(f"{in_words(cell.words())}: {one}")
+        found.append(one)
+    return tuple(found)
 
 
 def conditional(

@@ -24,7 +24,7 @@ from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.base.html_table import html_table
 from jaxcnn.base.interval import proportion_bounds
-from jaxcnn.basin.exact import exact_probability
+from jaxcnn.basin.exact import exact_probabilities
 from jaxcnn.engine.run import Account, Job, Progress, run
 from jaxcnn.study.build import build, check_every, full_settings
 
@@ -94,8 +94,12 @@ class Table1:
             progress: called with (finished, all) cells.
         """
         found = []
-        for done, cell in enumerate(_cells(self.teacher_norm, self.step_size), start=1):
-            found.append(_exact(cell))
+        cells = _cells(self.teacher_norm, self.step_size)
+        for done, one in enumerate(exact_probabilities(cells), start=1):
+            if isinstance(one, NotExactError):
+                found.append((math.nan, str(one)))
+            else:
+                found.append((one.p_global, ""))
             if progress is not None:
                 progress(done, len(self.cells))
         values, reasons = zip(*found, strict=True)
@@ -274,13 +278,6 @@ def _signed(errors: float) -> str:
         return "-"
     text = f"{errors:+.1f}"
     return "0" if float(text) == 0.0 else text
-
-
-def _exact(cell: Cell) -> tuple[float, str]:
-    try:
-        return float(exact_probability(cell).p_global), ""
-    except NotExactError as error:
-        return math.nan, str(error)
 
 
 def difference_in_errors(successes: int, restarts: int, paper: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from jaxcnn.base.cell import Cell, default_step_size
+from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.descent import optimizer as rules
 from jaxcnn.descent.arrival import NO_PLACE, Goal
@@ -23,7 +24,6 @@ from jaxcnn.descent.start import FullLaw
 from jaxcnn.descent.straight_through import StraightThrough
 from jaxcnn.engine.address import root_key
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import cpu_count
 from jaxcnn.model.activation import Activation, activation
 from jaxcnn.model.landscape import landscape
 from jaxcnn.model.population import target

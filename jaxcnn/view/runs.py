@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jaxcnn.base.errors import InputError, NotExactError
-from jaxcnn.basin.exact import exact_probability
+from jaxcnn.basin.exact import exact_probabilities
 from jaxcnn.model.activation import activation
 from jaxcnn.study.axis import nearest
 from jaxcnn.study.run_directory import RunDirectory
@@ -93,17 +94,18 @@ def open_run(path: Path, *, exact: bool = False, watcher: Watcher | None = None)
 def _exact(run: RunDirectory, watcher: Watcher | None) -> tuple[np.ndarray, dict[str, int]]:
     began, count = time.perf_counter(), len(run.study)
     values, missing = np.full(count, np.nan), dict[str, int]()
-    for cell in range(count):
-        if time.perf_counter() - began > EXACT_SECONDS:
-            why = f"left out after {EXACT_SECONDS:.0f} s"
-            missing[why] = count - cell
-            break
-        try:
-            values[cell] = exact_probability(run.study.cells[cell]).p_global
-        except NotExactError as error:
-            missing[str(error)] = missing.get(str(error), 0) + 1
-        if watcher is not None:
-            watcher(cell + 1, count)
+    with closing(exact_probabilities(iter(run.study.cells))) as answers:
+        for cell, found in enumerate(answers):
+            if isinstance(found, NotExactError):
+                missing[str(found)] = missing.get(str(found), 0) + 1
+            else:
+                values[cell] = found.p_global
+            if watcher is not None:
+                watcher(cell + 1, count)
+            left = count - cell - 1
+            if left and time.perf_counter() - began > EXACT_SECONDS:
+                missing[f"left out after {EXACT_SECONDS:.0f} s"] = left
+                break
     return values, missing
 
 
