@@ -138,8 +138,9 @@ def advance(
     proved = certificate(kernel, rates, Scalars(state[0], state[1], state[2], state[3]))
     side = jnp.where((last < 0) & (state[1] > 0), Outcome.GLOBAL, Outcome.UNDECIDED)
     side = jnp.where((last > 0) & (state[1] < 0), Outcome.SPURIOUS, side)
-    label = jnp.where(proved == Outcome.RUNNING, side, proved).astype(jnp.int32)
-    return state, first, last, label
+    known = proved != Outcome.RUNNING
+    label = jnp.where(known, proved, side).astype(jnp.int32)
+    return state, first, last, label, known
 
 
 def edge(kernel: DescentKernel, drop: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -105,11 +105,14 @@ def refine(
         error = _left(gaps) + now.noise
         # Rounding is relative to each probability; the smaller one carries the digits.
         error = error + ROUNDING * np.minimum(1.0, 10.0 * np.minimum(now.good, now.bad))
-        rare = relative * np.minimum(now.good, now.bad)
+        stated, rare = error, relative * np.minimum(now.good, now.bad)
         if tolerance >= LOOSE:
-            error, rare = np.maximum(error, 0.1 * tolerance), np.full_like(rare, np.inf)
-        best = Converged(now.good, now.bad, error, order, sum(one.evaluations for one in sums))
-        if np.all(error <= np.minimum(tolerance, np.maximum(rare, 1e-300))):
+            rare = np.full_like(rare, np.inf)
+            stated = np.maximum(error, 0.1 * tolerance)
+        best = Converged(now.good, now.bad, stated, order, sum(one.evaluations for one in sums))
+        # Three orders that are far from the answer can lie closer together than to it.
+        asked = tolerance if len(gaps) > 2 else min(tolerance, LOOSE)
+        if np.all(error <= np.minimum(asked, np.maximum(rare, 1e-300))):
             return best
         # Mass without a threshold does not shrink with the order.
         if min(float(np.max(one.noise)) for one in sums[max(0, i - 2) : i + 1]) > tolerance:

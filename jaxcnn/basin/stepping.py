@@ -44,6 +44,7 @@ class Standing(NamedTuple):
     early: Array
     late: Array
     label: NDArray[np.int32]
+    proved: NDArray[np.bool_]
 
 
 @contextmanager
@@ -182,13 +183,8 @@ class Stepper:
                 done = [out for part in pool.map(work, shares) for out in part]
         self.lane_steps += count * (early + late)
         joined = [np.concatenate(parts, axis=-1)[..., :count] for parts in zip(*done, strict=True)]
-        end, first, last, label = joined
-        return Standing(
-            end.reshape(4, *shape),
-            first.reshape(shape),
-            last.reshape(shape),
-            label.reshape(shape),
-        )
+        end, *rest = joined
+        return Standing(end.reshape(4, *shape), *(part.reshape(shape) for part in rest))
 
 
 def _rates(*values: float) -> Rates:

@@ -224,14 +224,17 @@ def _inverse(w: Array, xi: Array) -> Array:
 
 
 def decided(stepper: Stepper, state: Array) -> NDArray[np.int32]:
-    """The outcomes of starts (4, …), UNDECIDED where six times `settle` does not tell."""
+    """The outcomes of starts (4, …), UNDECIDED where six times `settle` does not tell.
+
+    A lane's side of the edge state says nothing before it has settled; what is proved is so.
+    """
     shape, state = state.shape[1:], state.reshape(4, -1)
     label = np.full(state.shape[1], Outcome.UNDECIDED, np.int32)
     waiting = np.arange(label.size)
-    for share in (_FIRST, 1.0 - _FIRST, 1.0, 1.0, 1.0, 1.0, 1.0):
+    for share in (_FIRST, *[1.0] * 6):
         standing = stepper.run(state, 0, int(np.ceil(share * stepper.settle)))
         label[waiting] = standing.label
-        still = standing.label == Outcome.UNDECIDED
+        still = (standing.label == Outcome.UNDECIDED) | ((share < 1.0) & ~standing.proved)
         if not np.any(still):
             break
         waiting, state = waiting[still], standing.state[:, still]

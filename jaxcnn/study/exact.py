@@ -55,9 +55,10 @@ def _of_each(cells: Sequence[Cell], tolerance: float, others: dict[str, Any]) ->
     for name, value in others.items():
         if value is not None:
             raise RefusedError(name, value, "must be part of each cell when there are several")
-    for cell in cells:
+    listed = cells if isinstance(cells, Sequence) else [cells]
+    for cell in listed:
         if not isinstance(cell, Cell):
-            raise InputError("teacher", cell, "must be a Teacher, a Cell or cells")
+            raise InputError("teacher", cells, "must be a Teacher, a Cell or cells")
     found = []
     for cell, one in zip(cells, exact_probabilities(cells, tolerance), strict=True):
         if isinstance(one, NotExactError):

@@ -1,0 +1,169 @@
+"""At a fixed start angle: against the other order of integration, and where it has a closed form."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.errors import NotExactError
+from jaxcnn.basin.boundary import boundary
+from jaxcnn.basin.exact import exact_probability
+from jaxcnn.basin.rules import law_rule, symmetric_rule
+
+
+def bisected(distance, low, high):
+    """Where `distance` (x grows with it) changes sign, for many at once."""
+    for _ in range(48):
+        middle = 0.5 * (low + high)
+        inside = distance(middle) > 0.0
+        low, high = np.where(inside, low, middle), np.where(inside, middle, high)
+    return 0.5 * (low + high)
+
+
+def across(cell, angle, n, radius, centre=(0.0, 0.0), nodes=160):
+    """P(global) = E_y P(x > x_c(y) | y) over the disc, by bisections of the signed distance.
+
+    The distance to the boundary grows with x and with y. Chords y = const that miss the boundary
+    are told by their two ends; the others are cut at the crossings and mapped by a sine.
+    """
+    edge = boundary(cell)
+
+    def distance(t, u):
+        return edge.distance(angle, centre[0] + radius * t, centre[1] + radius * u)
+
+    def crossing(side):
+        """The u at which the chord's right (1) or left (−1) end lies on the boundary."""
+
+        def end(u):
+            return distance(side * np.sqrt(1.0 - u * u), u)
+
+        # On the half circle on the right the distance rises, falls or both; scan for one change.
+        u = np.linspace(-1.0, 1.0, 401)
+        good = end(u) > 0.0
+        at = np.flatnonzero(good[1:] != good[:-1])
+        low, high = u[at], u[at + 1]
+        return [
+            float(
+                bisected(end if not good[i] else lambda x: -end(x), np.array([a]), np.array([b]))[0]
+            )
+            for i, a, b in zip(at, low, high, strict=True)
+        ]
+
+    law = beta(0.5 * (n - 1), 0.5 * (n - 1))
+    inner = beta(0.5 * n - 1.0, 0.5 * n - 1.0) if n > 2 else None
+    cuts = sorted({-1.0, 1.0, *crossing(1.0), *crossing(-1.0)})
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    total = 0.0
+    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        middle = np.array([0.5 * (a + b)])
+        wide = np.sqrt(1.0 - middle**2)
+        right, left = distance(wide, middle)[0] > 0.0, distance(-wide, middle)[0] > 0.0
+        if right == left:
+            total += right * (law.cdf(0.5 * (1 + b)) - law.cdf(0.5 * (1 + a)))
+            continue
+        turn = 0.5 * math.pi * x
+        u = 0.5 * (a + b) + 0.5 * (b - a) * np.sin(turn)
+        wide = np.sqrt(1.0 - u * u)
+        t = bisected(lambda t, u=u: distance(t, u), -wide, wide)
+        weight = 0.5 * math.pi * w * 0.5 * (b - a) * np.cos(turn) * 0.5 * law.pdf(0.5 * (1 + u))
+        total += float(weight @ inner.sf(0.5 * (1 + t / wide)))
+    return total
+
+
+CASES = (
+    # cell, further arguments, angle
+    ({"k": 6, "init": "sphere", "init_scale": 1.0, "share": 0.5}, {}, 2.0),
+    ({"k": 6, "init": "ball", "init_scale": 3.0, "share": 0.5}, {}, 2.0),
+    ({"k": 3, "init": "sphere", "init_scale": 3.0, "share": 0.9}, {}, 2.0),
+    ({"k": 2, "init": "ball", "init_scale": 1.0, "share": 0.5}, {}, 2.0),
+    ({"k": 9, "init": "ball", "init_scale": 1.0, "share": 0.4}, {"a_mean": 0.05}, 1.8),
+)
+
+
+def prepared(words):
+    words = dict(words)
+    k, share = words["k"], words.pop("share")
+    return Cell(p=6, ratio=share * (k + math.pi - 1) / math.pi, **words)
+
+
+@pytest.mark.parametrize(("words", "more", "angle"), CASES, ids=str)
+def test_it_is_that_of_the_other_order_of_integration(words, more, angle):
+    cell = prepared(words)
+    found = exact_probability(cell, angle=angle, **more)
+    n = cell.k + (2 if cell.init == "ball" else 0)
+    radius = cell.init_scale * math.sqrt(cell.ratio / cell.k) * cell.teacher_norm
+    centre = (more.get("a_mean", 0.0) * math.sqrt(cell.k), 0.0)
+    assert found.error <= 1e-10
+    assert found.p_global == pytest.approx(across(cell, angle, n, radius, centre), abs=3e-10)
+    assert 0.02 < found.p_global < 0.98
+
+
+def test_two_patches_on_the_sphere_are_an_arc():
+    """(x, y) is uniform on a circle: the share of it on the global side, by counting."""
+    cell = prepared({"k": 2, "init": "sphere", "init_scale": 3.0, "share": 0.5})
+    turn = 2.0 * math.pi * (np.arange(20_000) + 0.5) / 20_000
+    radius = 3.0 * math.sqrt(cell.ratio / 2)
+    distance = boundary(cell).distance(2.0, radius * np.cos(turn), radius * np.sin(turn))
+    found = exact_probability(cell, angle=2.0)
+    assert found.p_global == pytest.approx(np.mean(distance > 0.0), abs=2.0 / 20_000)
+    assert found.error < 1e-10
+
+
+def test_a_law_that_misses_the_boundary_is_on_one_side():
+    cell = prepared({"k": 6, "init": "ball", "init_scale": 0.1, "share": 0.5})
+    assert exact_probability(cell, angle=1.0).p_spurious == 0.0
+    assert exact_probability(cell, angle=2.6).p_global == 0.0
+
+
+ORDINARY = {
+    "k": st.integers(3, 120),
+    "share": st.floats(0.0, 0.9),
+    "norm": st.floats(0.1, 3.0),
+    "init": st.sampled_from(["ball", "sphere"]),
+    "scale": st.floats(0.1, 3.0),
+    "angle": st.floats(0.2, 2.9) | st.none(),
+}
+
+
+def reaches_ten_digits(k, share, norm, init, scale, angle):
+    cell = Cell(
+        k=k, p=6, ratio=share * (k + math.pi - 1) / math.pi, teacher_norm=norm, init=init,
+        init_scale=scale, step_size=0.05 if k <= 100 else 0.04,
+    )  # fmt: skip
+    start = {} if angle is None else {"angle": angle}
+    assert exact_probability(cell, **start).error <= 1e-10
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(**ORDINARY)
+def test_ordinary_cells_reach_ten_digits(**drawn):
+    """ρ ≤ 0.9 ρ_c, teacher norm ≤ 3, scale ≤ 3; v on the sphere or at a fixed angle."""
+    reaches_ten_digits(**drawn)
+
+
+@pytest.mark.heavy
+@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@given(**ORDINARY)
+def test_six_hundred_ordinary_cells_reach_ten_digits(**drawn):
+    reaches_ten_digits(**drawn)
+
+
+def test_the_rule_of_a_discrete_law():
+    """That of Legendre from many points of the same law; its weights sum to the mass."""
+    x, weight = symmetric_rule(0.0, 200)
+    nodes, mass = law_rule(x, 3.0 * weight, 12)
+    right, w = symmetric_rule(0.0, 12)
+    np.testing.assert_allclose(nodes, right, atol=1e-13)
+    np.testing.assert_allclose(mass, 3.0 * w, rtol=1e-11)
+
+
+def test_starts_on_the_boundary_are_refused():
+    """a₀ = 0 exactly at the threshold angle."""
+    cell = prepared({"k": 6, "init": "zero", "share": 0.5})
+    angle = float(boundary(cell).angle(0.0, 0.0))
+    with pytest.raises(NotExactError, match="on the basin boundary"):
+        exact_probability(cell, angle=angle)
