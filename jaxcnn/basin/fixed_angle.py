@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainccinv, betaln, ndtr
+from scipy.special import betainccinv, ndtr
 
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.base.outcome import Outcome
@@ -173,9 +173,10 @@ def _disc(stepper: Stepper, accuracy: float) -> Disc:
     u = np.sqrt((1.0 - t) * (1.0 + t)) * (UP if n > 2 else UP[[0, -1]])[:, None, None]
     label = decided(stepper, _starts(problem, np.broadcast_to(t, u.shape), u))
     below, above = label[0, ACROSS.size // 2], label[-1, ACROSS.size // 2]
-    met = (above == Outcome.GLOBAL) & (below == Outcome.SPURIOUS)
-    wrong = np.where(above == below, np.mean(label != above, axis=(0, 1)), ~met)
     mass = _mass(n, low, high)
+    crossed = (above == Outcome.GLOBAL) & (below == Outcome.SPURIOUS)
+    wrong = np.where(above == below, np.mean(label != above, axis=(0, 1)), ~crossed)
+    met = crossed & (mass > UNSEEN)
     good = float(mass @ ((above == Outcome.GLOBAL) & ~met))
     return Disc(
         n=n,
@@ -205,6 +206,8 @@ def _crossings(stepper: Stepper, accuracy: float) -> tuple[Array, float, int]:
         line = angle_line(problem, x, y, norm2[:count])
         found = thresholds(stepper, line, edge_guess(stepper, count), check=False)
         evaluations += found.evaluations
+        if not np.all(found.ordered):
+            raise NotExactError(f"no threshold was found at the edge of the start law: {INSTEAD}")
         wave = np.fft.rfft(np.clip(found.at, -40.0, 40.0) - math.log(math.tan(0.5 * problem.angle)))
         if np.abs(wave[-count // 8 :]).max() <= _TAIL * count:
             break
@@ -283,9 +286,9 @@ def _rule(n: int, low: float, high: float, order: int) -> tuple[Array, Array, Ar
     turn = (-0.5 * np.pi + panel * (np.arange(_PANELS)[:, None] + 0.5 * (1.0 + x))).ravel()
     middle, wide = 0.5 * (first + last), 0.5 * (last - first)
     t = middle + wide * np.sin(turn)
-    log = 0.5 * (n - 3) * np.log((1.0 - t) * (1.0 + t)) - betaln(0.5, 0.5 * (n - 1))
-    density = np.tile(panel * weight, _PANELS) * np.exp(log) * wide * np.cos(turn)
-    at, mass = law_rule(turn, density, order)
+    log = 0.5 * (n - 3) * np.log((1.0 - t) * (1.0 + t))
+    density = np.tile(weight, _PANELS) * np.exp(log - log.max()) * np.cos(turn)
+    at, mass = law_rule(turn, density * (_mass(n, low, high) / density.sum()), order)
     keep = mass > NEGLIGIBLE
     t = middle + wide * np.sin(at[keep])
     # The straight line between the crossings, from the upper end of the chord to the lower one.

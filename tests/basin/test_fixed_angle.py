@@ -119,6 +119,25 @@ def test_a_law_that_misses_the_boundary_is_on_one_side():
     assert exact_probability(cell, angle=2.6).p_global == 0.0
 
 
+def test_many_patches_are_a_normal_law():
+    """√k times a coordinate of a uniform direction in R^k is normal up to a term of order 1/k."""
+    gaps = []
+    for k in (250, 1000):
+        values = []
+        for init in ("sphere", "ball", "gaussian"):
+            cell = prepared({"k": k, "init": init, "share": 0.2})
+            if init == "gaussian":
+                cell = cell.with_(init_scale=math.sqrt(cell.ratio) / k)
+            values.append(exact_probability(cell, angle=1.7))
+        sphere, ball, normal = values
+        assert sphere.p_global + sphere.p_spurious == pytest.approx(1.0, abs=1e-14)
+        assert ball.p_global + ball.p_spurious == pytest.approx(1.0, abs=1e-14)
+        gaps.append((sphere.p_global - normal.p_global, ball.p_global - normal.p_global))
+    for few, many in zip(*gaps, strict=True):
+        assert abs(few) < 0.5 / 250
+        assert abs(many) < 0.5 * abs(few)
+
+
 ORDINARY = {
     "k": st.integers(3, 120),
     "share": st.floats(0.0, 0.9),
