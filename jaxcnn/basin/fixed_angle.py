@@ -18,10 +18,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainccinv, ndtr
+from scipy.special import betainccinv, betaln, ndtr
 
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.base.outcome import Outcome
@@ -54,13 +55,29 @@ _FINE = 4096
 _PANELS, _NODES = 24, 32
 
 
+class Piece(NamedTuple):
+    """Chords that meet the boundary, between two of its crossings with the circle.
+
+    Attributes:
+        low: t at one end.
+        high: t at the other.
+        start: u = (y − centre)/radius of the boundary at `low`.
+        end: the same at `high`.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+
 @dataclass(frozen=True)
 class Disc:
     """A disc of starts, its chords t = (x − centre)/radius told apart by where they end.
 
     Attributes:
         n: coordinates of the uniform direction of which t is one and y the next.
-        met: ends (low, high) in t of the pieces whose chords meet the boundary.
+        met: the pieces whose chords meet the boundary.
         good: mass of the chords that are global from end to end.
         bad: mass of those that are spurious.
         noise: mass lost, and the error of the crossings where it counts.
@@ -68,7 +85,7 @@ class Disc:
     """
 
     n: int
-    met: tuple[tuple[float, float], ...]
+    met: tuple[Piece, ...]
     good: float
     bad: float
     noise: float
@@ -167,7 +184,8 @@ def _disc(stepper: Stepper, accuracy: float) -> Disc:
     problem = stepper.problem
     n = problem.k + (2 if problem.output == "ball" else 0)
     turns, error, evaluations = _crossings(stepper, accuracy)
-    ends = np.unique(np.concatenate([[-1.0], np.cos(turns), [1.0]]))
+    cut = np.array([np.pi, *turns[np.argsort(np.cos(turns))], 0.0])
+    ends, sides = np.cos(cut), np.sin(cut)
     low, high = ends[:-1], ends[1:]
     t = 0.5 * (low + high) + 0.5 * (high - low) * ACROSS[:, None]
     u = np.sqrt((1.0 - t) * (1.0 + t)) * (UP if n > 2 else UP[[0, -1]])[:, None, None]
@@ -177,10 +195,11 @@ def _disc(stepper: Stepper, accuracy: float) -> Disc:
     crossed = (above == Outcome.GLOBAL) & (below == Outcome.SPURIOUS)
     wrong = np.where(above == below, np.mean(label != above, axis=(0, 1)), ~crossed)
     met = crossed & (mass > UNSEEN)
+    rows = np.stack([low, high, sides[:-1], sides[1:]], axis=1)
     good = float(mass @ ((above == Outcome.GLOBAL) & ~met))
     return Disc(
         n=n,
-        met=tuple(zip(low[met].tolist(), high[met].tolist(), strict=True)),
+        met=tuple(Piece(*row) for row in rows[met].tolist()),
         good=good,
         bad=float(mass @ ((above != Outcome.GLOBAL) & ~met)),
         noise=float(mass @ wrong) + (error / np.pi if n == 2 else 0.0),
@@ -244,12 +263,12 @@ def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int], accuracy: fl
     problem, n = stepper.problem, disc.n
     if n == 2 or not disc.met:
         # On a circle a chord is its two ends.
-        half = 0.5 * sum(float(_mass(n, low, high)) for low, high in disc.met)
+        half = 0.5 * sum(float(_mass(n, one.low, one.high)) for one in disc.met)
         good, bad, noise = (np.array([x]) for x in (disc.good + half, disc.bad + half, disc.noise))
         return [Sum(good, bad, noise, 0)]
     rules = []
     for order in orders:
-        parts = [_rule(n, low, high, order) for low, high in disc.met]
+        parts = [_rule(n, piece, order) for piece in disc.met]
         rules.append([np.concatenate(part) for part in zip(*parts, strict=True)])
     t, guess = (np.concatenate([rule[i] for rule in rules]) for i in (0, 1))
     across = np.sqrt((1.0 - t) * (1.0 + t))
@@ -257,30 +276,32 @@ def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int], accuracy: fl
     found = thresholds(
         stepper,
         _chords_at(problem, t),
-        -guess - centre,
+        -(guess + centre),
         half=0.25,
         limit=2.0 + abs(centre),
         accuracy=accuracy,
     )
     u = np.clip((-found.at - centre) / across, -1.0, 1.0)
     half = 0.5 * (n - 2)
-    good, bad = beyond(half, (1.0 - u) * (1.0 + u), u > 0.0)
-    error = np.where(found.ordered, np.sqrt(half + 1.0) * found.error / across, 1.0)
+    inside = (1.0 - u) * (1.0 + u)
+    good, bad = beyond(half, inside, u > 0.0)
+    density = np.exp((half - 1.0) * np.log(np.maximum(inside, 1e-300)) - betaln(0.5, half))
+    error = np.where(found.ordered, density * found.error / across, 1.0)
     return [
         Sum(disc.good + one.good, disc.bad + one.bad, disc.noise + one.noise, one.evaluations)
         for one in _summed([rule[2] for rule in rules], good, bad, error, found.evaluations)
     ]
 
 
-def _rule(n: int, low: float, high: float, order: int) -> tuple[Array, Array, Array]:
-    """t, a guess of the boundary there, and weights: a Gauss rule in θ for the law of t.
+def _rule(n: int, piece: Piece, order: int) -> tuple[Array, Array, Array]:
+    """t, a guess of the boundary's u there, and weights: a Gauss rule in θ for the law of t.
 
     The nodes of a fine rule in θ with the density of t are a discrete law, which agrees with that
     of t to rounding; `law_rule` gives its Gauss rule.
     """
     # Further out there is no mass.
     far = math.sqrt(betainccinv(0.5, 0.5 * (n - 1), UNSEEN))
-    first, last = max(low, -far), min(high, far)
+    first, last = max(piece.low, -far), min(piece.high, far)
     x, weight = symmetric_rule(0.0, _NODES)
     panel = np.pi / _PANELS
     turn = (-0.5 * np.pi + panel * (np.arange(_PANELS)[:, None] + 0.5 * (1.0 + x))).ravel()
@@ -288,9 +309,9 @@ def _rule(n: int, low: float, high: float, order: int) -> tuple[Array, Array, Ar
     t = middle + wide * np.sin(turn)
     log = 0.5 * (n - 3) * np.log((1.0 - t) * (1.0 + t))
     density = np.tile(weight, _PANELS) * np.exp(log - log.max()) * np.cos(turn)
-    at, mass = law_rule(turn, density * (_mass(n, low, high) / density.sum()), order)
-    keep = mass > NEGLIGIBLE
+    mass = _mass(n, piece.low, piece.high) / density.sum()
+    at, weight = law_rule(turn, density * mass, order)
+    keep = weight > NEGLIGIBLE
     t = middle + wide * np.sin(at[keep])
-    # The straight line between the crossings, from the upper end of the chord to the lower one.
-    start, end = math.sqrt(1.0 - low * low), -math.sqrt(1.0 - high * high)
-    return t, start + (end - start) * (t - low) / (high - low), mass[keep]
+    straight = (t - piece.low) / (piece.high - piece.low)
+    return t, piece.start + (piece.end - piece.start) * straight, weight[keep]

@@ -138,6 +138,10 @@ def test_many_patches_are_a_normal_law():
         assert abs(many) < 0.5 * abs(few)
 
 
+CAP = prepared(
+    {"k": 12, "init": "ball", "init_scale": 0.375, "share": 0.75, "teacher_norm": 2.5,
+     "step_size": 0.05}
+)  # fmt: skip
 ORDINARY = {
     "k": st.integers(3, 120),
     "share": st.floats(0.0, 0.9),
@@ -155,6 +159,16 @@ def reaches_ten_digits(k, share, norm, init, scale, angle):
     )  # fmt: skip
     start = {} if angle is None else {"angle": angle}
     assert exact_probability(cell, **start).error <= 1e-10
+
+
+def test_a_boundary_that_cuts_off_a_cap():
+    """It enters and leaves the disc on the same side; its chords miss it beyond."""
+    radius = CAP.init_scale * math.sqrt(CAP.ratio / CAP.k) * CAP.teacher_norm
+    for angle, size in ((2.3, 0.87), (2.53125, 2.24e-14)):
+        found = exact_probability(CAP, angle=angle)
+        assert found.error <= min(1e-10, 1e-6 * found.p_global)
+        assert found.p_global == pytest.approx(size, rel=0.01)
+        assert found.p_global == pytest.approx(across(CAP, angle, CAP.k + 2, radius), rel=1e-9)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
