@@ -2,7 +2,7 @@
 
     python -m benchmarks growth [--cells restarts k p full samples cells devices]
 
-Both cores, float32, compilation excluded, the least of a few runs. A slope of 0 is flat, 1 is
+Both cores, float32, compilation excluded, the least of a few turns. A slope of 0 is flat, 1 is
 proportional. Where a cost is per lane-step, no run ends early (benchmarks/full.py).
 """
 
@@ -23,16 +23,22 @@ from jaxcnn.engine.run import Account, Job, run
 from jaxcnn.study.build import build
 
 CURVES = ("restarts", "k", "p", "full", "samples", "cells", "devices")
-RESTART_TURNS = 3
+TURNS = 3
 PLAIN = {"p": 6, "ratio": 4.0, "teacher_norm": 0.55, "step_size": 0.05}
 
 
-def fastest(family, jobs, settings, repeats=3, **options) -> Account:
-    """The account of the fastest of a few runs after one that compiles."""
-    accounts = [
-        run(family, jobs, seed=i, settings=settings, **options)[1] for i in range(repeats + 1)
-    ]
-    return min(accounts[1:], key=lambda account: account.seconds)
+def by_turns(calls) -> list[Account]:
+    """The account of the fastest of a few turns of each call, after one that compiles.
+
+    By turns, since the machine's pace at one moment would else be part of the slope.
+    """
+    turns = [[call() for call in calls] for _ in range(TURNS + 1)]
+    return [min(one, key=lambda account: account.seconds) for one in zip(*turns[1:])]
+
+
+def call_of(family, jobs, settings):
+    """A run to be measured."""
+    return lambda: run(family, jobs, seed=0, settings=settings)[1]
 
 
 def slope(x, y) -> float:
@@ -49,84 +55,84 @@ def curve(out, title, name, unit, points) -> float:
     return steep
 
 
-def per_lane_step(cell: Cell, engine: str, lanes: int = 0, numbers: int = 0) -> float:
-    """Nanoseconds of the machine for one lane-step of a run that does not end."""
+def endless(cell: Cell, engine: str, lanes: int = 0, numbers: int = 0):
+    """A run of a cell whose lanes do not end."""
     built = build(cell, engine=engine)
-    streams = cpu_count()
-    lanes = (lanes or built.settings.width) * streams
+    lanes = (lanes or built.settings.width) * cpu_count()
     settings = built.settings._replace(capacity=2**13)
     job = Job(built.params, 0, lanes, numbers or steps_for(lanes, cell.k + cell.p))
-    account = fastest(Endless(built.family), [job], settings)
-    return 1e9 * account.seconds / account.lane_steps
+    return call_of(Endless(built.family), [job], settings)
+
+
+def per_lane_step(out, title, name, calls) -> None:
+    """A curve of the nanoseconds of the machine for one lane-step; calls by their place on it."""
+    accounts = by_turns(list(calls.values()))
+    points = [(x, 1e9 * a.seconds / a.lane_steps) for x, a in zip(calls, accounts)]
+    curve(out, title, name, "ns per lane-step", points)
 
 
 def of_restarts(out) -> None:
-    """By turns and the least of each, so that the machine's pace at one moment is not a slope."""
+    """By turns, ten million restarts of each size a turn, and the least turn of each.
+
+    The machine's pace changes from second to second: equal work gives each size its share.
+    """
     cell = Cell(k=25, **PLAIN)
     built = build(cell)
     sizes = (100_000, 1_000_000, 10_000_000)
-    wall, processor = dict.fromkeys(sizes, math.inf), dict.fromkeys(sizes, math.inf)
-    for turn in range(RESTART_TURNS + 1):
-        for restarts in sizes:
-            job = Job(built.params, 0, restarts, cell.max_steps)
-            for _ in range(max(1, 2_000_000 // restarts) if turn else 1):
-                began = time.process_time()
-                account = run(built.family, [job], seed=turn, settings=built.settings)[1]
-                spent = time.process_time() - began
-                if turn:  # the first compiles
-                    wall[restarts] = min(wall[restarts], account.seconds)
-                    processor[restarts] = min(processor[restarts], spent)
-    for name, least in (("wall", wall), ("processor", processor)):
-        points = [(n, 1e6 * least[n] / n) for n in sizes]
+    least = {name: dict.fromkeys(sizes, math.inf) for name in ("wall", "processor")}
+    run(built.family, [Job(built.params, 0, 1, 1)], seed=0, settings=built.settings)
+    for turn in range(TURNS):
+        for size in sizes:
+            job = Job(built.params, 0, size, cell.max_steps)
+            wall, processor = time.perf_counter(), time.process_time()
+            for _ in range(sizes[-1] // size):
+                run(built.family, [job], seed=turn, settings=built.settings)
+            spent = (time.perf_counter() - wall, time.process_time() - processor)
+            for name, seconds in zip(least, spent):
+                least[name][size] = min(least[name][size], seconds)
+    for name, seconds in least.items():
+        points = [(size, 1e6 * seconds[size] / sizes[-1]) for size in sizes]
         curve(out, f"{name} time a restart, (25, 4) at 0.05", "restarts", "us", points)
 
 
 def of_k(out) -> None:
-    points = [
-        (k, per_lane_step(cell_of(k, 6), "reduced", numbers=4000)) for k in (25, 100, 400, 1600)
-    ]
-    curve(out, "reduced engine against k, p = 6", "k", "ns per lane-step", points)
+    calls = {k: endless(cell_of(k, 6), "reduced", numbers=4000) for k in (25, 100, 400, 1600)}
+    per_lane_step(out, "reduced engine against k, p = 6", "k", calls)
 
 
 def of_p(out) -> None:
-    points = [
-        (p, per_lane_step(cell_of(25, p), "reduced", numbers=4000))
-        for p in (6, 100, 10_000, 100_000)
-    ]
-    curve(out, "reduced engine against p, k = 25", "p", "ns per lane-step", points)
+    sizes = (6, 100, 10_000, 100_000)
+    calls = {p: endless(cell_of(25, p), "reduced", numbers=4000) for p in sizes}
+    per_lane_step(out, "reduced engine against p, k = 25", "p", calls)
 
 
 def of_full(out) -> None:
-    for name, sizes in (
-        ("k", [(k, 20) for k in (50, 100, 200, 400, 800)]),
-        ("p", [(20, p) for p in (50, 100, 200, 400, 800)]),
-    ):
-        points = [(max(k, p), per_lane_step(cell_of(k, p), "full")) for k, p in sizes]
-        other = "p" if name == "k" else "k"
-        curve(
-            out, f"full-state engine against {name}, {other} = 20", name, "ns per lane-step", points
-        )
+    sizes = (50, 100, 200, 400, 800)
+    calls = {k: endless(cell_of(k, 20), "full") for k in sizes}
+    per_lane_step(out, "full-state engine against k, p = 20", "k", calls)
+    calls = {p: endless(cell_of(20, p), "full") for p in sizes}
+    per_lane_step(out, "full-state engine against p, k = 20", "p", calls)
 
 
 def of_samples(out) -> None:
-    points = []
+    calls = {}
     for samples in (32, 128, 512, 2048):
         cell = Cell(k=9, samples=samples, data="shared", max_steps=16, **PLAIN)
         built = build(cell)
         job = Job(built.params, 0, built.settings.width * cpu_count(), cell.max_steps)
-        account = fastest(built.family, [job], built.settings, 1)
-        points.append((samples, 1e9 * account.seconds / account.lane_steps))
-    curve(out, "finite samples against n, k = 9, p = 6", "samples", "ns per lane-step", points)
+        calls[samples] = call_of(built.family, [job], built.settings)
+    per_lane_step(out, "finite samples against n, k = 9, p = 6", "samples", calls)
 
 
 def of_cells(out) -> None:
-    points = []
+    calls = {}
     for count in (1, 6, 36, 216):
         cells = [Cell(k=25 + i, **PLAIN) for i in range(count)]
         built = [build(cell) for cell in cells]
         jobs = [Job(b.params, 0, 5000, c.max_steps) for b, c in zip(built, cells)]
-        account = fastest(built[0].family, jobs, built[0].settings, 2)
-        points.append((count, 1e3 * account.seconds / count))
+        calls[count] = call_of(built[0].family, jobs, built[0].settings)
+    accounts = by_turns(list(calls.values()))
+    points = [(count, 1e3 * a.seconds / count) for count, a in zip(calls, accounts)]
     curve(out, "a grid in one call, 5000 restarts a cell", "cells", "ms per cell", points)
 
 
@@ -135,7 +141,7 @@ def of_devices(out) -> None:
     code = (
         "from benchmarks.growth import *; cell = Cell(k=25, **PLAIN); b = build(cell);"
         "job = Job(b.params, 0, 2**20, cell.max_steps);"
-        "print(fastest(b.family, [job], b.settings).seconds)"
+        "print(by_turns([call_of(b.family, [job], b.settings)])[0].seconds)"
     )
     points = []
     for count in (1, 2, 4):
