@@ -8,6 +8,8 @@ launch works through a list of tasks (a cell and a closed range of restart indic
         ▲              │
         └── refill ◄── retire (scatter outcome and steps to the restart's slot)
 
+A start that is decided when it is drawn is retired then and takes no lane.
+
 When no restart is left to start, the lanes that still run are moved together and advanced
 block by block, no more blocks than hold them, so that the tail (starts beside the separatrix)
 is not paid at full width.
