@@ -2,8 +2,8 @@
 
     python -m benchmarks growth [--cells restarts k p full samples cells devices]
 
-Both cores, float32, compilation excluded, the least of a few turns. A slope of 0 is flat, 1 is
-proportional. Where a cost is per lane-step, no run ends early (benchmarks/full.py).
+Both cores, float32, compilation excluded, the least of a few turns, in processor time but for
+restarts (both) and devices (wall). A slope of 0 is flat, 1 is proportional. Where a cost is per lane-step, no run ends early (benchmarks/full.py).
 """
 
 from __future__ import annotations
@@ -27,13 +27,20 @@ TURNS = 3
 PLAIN = {"p": 6, "ratio": 4.0, "teacher_norm": 0.55, "step_size": 0.05}
 
 
-def by_turns(calls) -> list[Account]:
-    """The account of the fastest of a few turns of each call, after one that compiles.
+def by_turns(calls) -> list[tuple[float, Account]]:
+    """Processor seconds of the cheapest of a few turns of each call, after one that compiles.
 
-    By turns, since the machine's pace at one moment would else be part of the slope.
+    By turns, and of the processor: the machine's pace at one moment, or another program on it,
+    would else be part of the slope.
     """
-    turns = [[call() for call in calls] for _ in range(TURNS + 1)]
-    return [min(one, key=lambda account: account.seconds) for one in zip(*turns[1:])]
+
+    def one(call):
+        began = time.process_time()
+        account = call()
+        return time.process_time() - began, account
+
+    turns = [[one(call) for call in calls] for _ in range(TURNS + 1)]
+    return [min(spent, key=lambda pair: pair[0]) for spent in zip(*turns[1:])]
 
 
 def call_of(family, jobs, settings):
@@ -65,9 +72,9 @@ def endless(cell: Cell, engine: str, lanes: int = 0, numbers: int = 0):
 
 
 def per_lane_step(out, title, name, calls) -> None:
-    """A curve of the nanoseconds of the machine for one lane-step; calls by their place on it."""
-    accounts = by_turns(list(calls.values()))
-    points = [(x, 1e9 * a.seconds / a.lane_steps) for x, a in zip(calls, accounts)]
+    """A curve of the nanoseconds of a core for one lane-step; calls by their place on it."""
+    spent = by_turns(list(calls.values()))
+    points = [(x, 1e9 * seconds / a.lane_steps) for x, (seconds, a) in zip(calls, spent)]
     curve(out, title, name, "ns per lane-step", points)
 
 
@@ -117,7 +124,7 @@ def of_full(out) -> None:
 def of_samples(out) -> None:
     calls = {}
     for samples in (32, 128, 512, 2048):
-        cell = Cell(k=9, samples=samples, data="shared", max_steps=16, **PLAIN)
+        cell = Cell(k=9, samples=samples, data="shared", max_steps=128, **PLAIN)
         built = build(cell)
         job = Job(built.params, 0, built.settings.width * cpu_count(), cell.max_steps)
         calls[samples] = call_of(built.family, [job], built.settings)
@@ -131,8 +138,8 @@ def of_cells(out) -> None:
         built = [build(cell) for cell in cells]
         jobs = [Job(b.params, 0, 5000, c.max_steps) for b, c in zip(built, cells)]
         calls[count] = call_of(built[0].family, jobs, built[0].settings)
-    accounts = by_turns(list(calls.values()))
-    points = [(count, 1e3 * a.seconds / count) for count, a in zip(calls, accounts)]
+    spent = by_turns(list(calls.values()))
+    points = [(count, 1e3 * seconds / count) for count, (seconds, _) in zip(calls, spent)]
     curve(out, "a grid in one call, 5000 restarts a cell", "cells", "ms per cell", points)
 
 
@@ -141,7 +148,8 @@ def of_devices(out) -> None:
     code = (
         "from benchmarks.growth import *; cell = Cell(k=25, **PLAIN); b = build(cell);"
         "job = Job(b.params, 0, 2**20, cell.max_steps);"
-        "print(by_turns([call_of(b.family, [job], b.settings)])[0].seconds)"
+        "call = call_of(b.family, [job], b.settings);"
+        "print(min(call().seconds for _ in range(TURNS + 1)))"
     )
     points = []
     for count in (1, 2, 4):
