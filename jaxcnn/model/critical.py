@@ -6,16 +6,17 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy.optimize import brentq
 
 from jaxcnn.base.checks import whole
 from jaxcnn.model.activation import relu
 from jaxcnn.model.dual import Activation
+from jaxcnn.model.root import root
 
 TIE = 1e-12
 """Relative difference of D and D_c below which they count as equal."""
 
 _GRID = 1025
+_RTOL = 4 * np.finfo(float).eps
 
 
 def edge_level(k: int, ratio: float, activation: Activation) -> float:
@@ -63,19 +64,24 @@ def find_turns(activation: Activation) -> tuple[float, ...]:
     grid = np.linspace(0.0, math.pi, _GRID)[1:-1]
     slope = activation.at(grid).derivative
     (places,) = np.nonzero(np.signbit(slope[1:]) != np.signbit(slope[:-1]))
+
+    def slope_at(angle: float) -> float:
+        return float(activation.at(angle).derivative)
+
+    ends = grid.tolist()
     return tuple(
-        float(
-            brentq(lambda x: float(activation.at(x).derivative), grid[i], grid[i + 1], xtol=1e-15)
-        )
-        for i in places
+        root(slope_at, ends[i], ends[i + 1], xtol=1e-15, rtol=_RTOL) for i in places.tolist()
     )
 
 
 def find_edges(activation: Activation, top: float, turns: tuple[float, ...]) -> list[float]:
     """Angles inside (0, π) where D = D_c, one at most in each monotone stretch of D."""
 
+    def over(angle: float) -> float:
+        return float(activation.at(angle).deficit) / top - 1.0
+
     def above(angle: float) -> float:
-        gap = float(activation.at(angle).deficit) / top - 1.0
+        gap = over(angle)
         return 0.0 if abs(gap) <= TIE else gap
 
     ends = [0.0, *turns, math.pi]
@@ -83,15 +89,5 @@ def find_edges(activation: Activation, top: float, turns: tuple[float, ...]) -> 
     found = []
     for i in range(len(ends) - 1):
         if levels[i] * levels[i + 1] < 0.0:
-            found.append(
-                float(
-                    brentq(
-                        lambda x: float(activation.at(x).deficit) / top - 1.0,
-                        ends[i],
-                        ends[i + 1],
-                        xtol=1e-15,
-                        rtol=1e-15,
-                    )
-                )
-            )
+            found.append(root(over, ends[i], ends[i + 1], xtol=1e-15, rtol=1e-15))
     return found

@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from jaxcnn.model.dual import Activation, Profile
+from jaxcnn.model.root import root
 from jaxcnn.model.teacher import Teacher
 
 Eigenvalues = tuple[tuple[float, int], ...]
@@ -101,7 +101,7 @@ def at_edge(
         return rate * (rate + variance) - pull * pull * (1.0 - drag / (rate + mass))
 
     highest = 2.0 * pull * pull / (variance + math.hypot(variance, 2.0 * pull))
-    rate = float(brentq(excess, 0.0, highest * (1.0 + 1e-9), xtol=1e-300, rtol=1e-15))
+    rate = root(excess, 0.0, highest * (1.0 + 1e-9), xtol=1e-300, rtol=1e-15)
     direction = (
         1.0,
         -q * teacher.A * (1.0 - drag / (rate + mass)) / (rate + variance),

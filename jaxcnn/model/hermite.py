@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
-from scipy.special import roots_hermitenorm
 
 from jaxcnn.base.errors import InputError
 from jaxcnn.model.angle import Angle, versine
@@ -114,6 +113,8 @@ def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
 
 def _coefficients(sigma: Callable[[Array], Array], nodes: int) -> NDArray[np.float64]:
     """c₀ … by Gauss–Hermite quadrature with this many nodes."""
+    from scipy.special import roots_hermitenorm  # slow to import, and seldom needed
+
     x, weights = roots_hermitenorm(nodes)
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         values = np.asarray(sigma(jnp.asarray(x)))

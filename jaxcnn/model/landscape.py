@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from jaxcnn.base.checks import real
@@ -32,6 +31,9 @@ from jaxcnn.model.critical import TIE, critical_ratio, edge_level, find_edges, f
 from jaxcnn.model.curvature import Eigenvalues, Unstable, at_edge, at_end, at_turn
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CriticalPoint", "Kind", "Landscape", "critical_ratio", "landscape"]
 
@@ -127,6 +129,8 @@ class Landscape:
             row["largest_eigenvalue"] = point.eigenvalues[-1][0]
             row["unstable_rate"] = point.unstable.rate if point.unstable else math.nan
             rows.append(row | {"note": point.note})
+        import pandas as pd  # a quarter of a second, which what needs no table need not wait for
+
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:

@@ -163,6 +163,10 @@ class Teacher:
 
     def __hash__(self) -> int:
         """Follows `==`."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash((self.w_star.tobytes(), self.a_star.tobytes()))
 
     def __str__(self) -> str:
