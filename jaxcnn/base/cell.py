@@ -167,12 +167,11 @@ class Cell:
 
     def __post_init__(self) -> None:
         given = set()
-        for f in _FIELDS:
-            value = getattr(self, f.name)
-            if value is not f.default:  # defaults are right, and most fields have theirs
+        for f, default, value in zip(_FIELDS, _DEFAULTS, _values(self), strict=True):
+            if value is not default:  # defaults are right, and most fields have theirs
                 value = _checked(f, value)
                 object.__setattr__(self, f.name, value)
-                if value != f.default:
+                if value != default:
                     given.add(f.name)
         if self.ratio > self.k:
             raise InputError(
@@ -184,7 +183,7 @@ class Cell:
             object.__setattr__(self, "filter_step_size", PERTURBED_FILTER_STEP)
         if self.batch is not None and self.samples is not None and self.batch > self.samples:
             raise RefusedError("batch", self.batch, f"must be at most samples = {self.samples}")
-        for names, holds, need in self._company():
+        for names, holds, need in self._company() if not _ALONE >= given else ():
             for name in names if not holds else ():
                 if name in given:
                     raise RefusedError(name, getattr(self, name), need)
@@ -253,6 +252,11 @@ def _either(words: tuple[str, ...]) -> str:
 
 
 _FIELDS = fields(Cell)
+_DEFAULTS = tuple(f.default for f in _FIELDS)
+_values = operator.attrgetter(*(f.name for f in _FIELDS))
+_ALONE = {"k", "ratio", "p", "teacher_norm", "activation", "init", "step_size", "max_steps"}
+"""Fields that never need the company of others."""
+
 _NOISE = tuple(f.name for f in _FIELDS if f.name.startswith("noise_"))
 _NEEDS_MOMENTUM, _NEEDS_DECAY, _NEEDS_EPSILON = (
     f"needs optimizer = {_either(rules)}" for rules in (WITH_MOMENTUM, WITH_DECAY, WITH_EPSILON)

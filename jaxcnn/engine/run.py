@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import jax
@@ -61,10 +62,12 @@ class JobResult:
     Attributes:
         outcomes: `Outcome` values, uint8 (count,).
         steps: steps to the outcome, a multiple of `check_every`, uint32 (count,).
+        lane_steps: its share of what its launches paid, which goes by the steps.
     """
 
     outcomes: np.ndarray
     steps: np.ndarray
+    lane_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,33 @@ class Account:
         return self.useful_steps / self.lane_steps if self.lane_steps else 1.0
 
 
+class Landing(NamedTuple):
+    """What one launch brought.
+
+    Attributes:
+        done: the jobs that are complete with it, by number.
+        restarts: how many it ran.
+        useful_steps: as in `Account`.
+        lane_steps: as in `Account`.
+        draws: as in `Account`.
+    """
+
+    done: list[tuple[int, JobResult]]
+    restarts: int
+    useful_steps: int
+    lane_steps: int
+    draws: int
+
+
 class _Piece(NamedTuple):
     job: int
     offset: int
     first: int
     count: int  # type: ignore[assignment]  # hides tuple.count
 
+
+_NO_ARRAYS = np.zeros(0, np.uint8), np.zeros(0, np.uint32)
+_NOTHING = JobResult(*_NO_ARRAYS)
 
 Progress = Callable[[int, int], None]
 """Called with (restarts finished, restarts in all) after each launch."""
@@ -134,7 +158,39 @@ def run(
     Raises:
         InputError: a job has a negative range or indices beyond 2⁶³.
     """
+    began = time.perf_counter()
+    results = [_NOTHING] * len(jobs)
+    total, finished, useful, paid, draws = sum(job.count for job in jobs), 0, 0, 0, 0
+    words: dict[str, Any] = {"settings": settings, "devices": devices, "streams": streams}
+    for landing in run_each(family, jobs, seed=seed, x64=x64, **words):
+        for number, result in landing.done:
+            results[number] = result
+        finished += landing.restarts
+        useful += landing.useful_steps
+        paid += landing.lane_steps
+        draws += landing.draws
+        if progress is not None:
+            progress(finished, total)
+    return results, Account(useful, paid, draws, time.perf_counter() - began)
+
+
+def run_each(
+    family: Family,
+    jobs: Sequence[Job],
+    *,
+    seed: int,
+    settings: LaneSettings | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    streams: int | None = None,
+    x64: bool = False,
+) -> Iterator[Landing]:
+    """`run`, launch by launch: what has landed can be used while the rest is computed.
+
+    A job without restarts is in no launch. Leaving the loop early ends the work after the
+    launches that have begun.
+    """
     settings = settings or LaneSettings()
+    _refuse_width(settings.width)
     shape = compiled_shape(settings)
     devices = list(devices) if devices is not None else default_devices()
     if streams is None:
@@ -142,58 +198,90 @@ def run(
     for job in jobs:
         if job.count < 0 or job.first < 0 or job.first + job.count > INDEX_LIMIT:
             raise InputError("restarts", (job.first, job.count), "indices must lie in [0, 2**63)")
-    began = time.perf_counter()
-    results = [JobResult(np.zeros(j.count, np.uint8), np.zeros(j.count, np.uint32)) for j in jobs]
     launches = deque(_launches(jobs, settings, len(devices) * streams))
-    total, finished = sum(j.count for j in jobs), 0
-    paid: list[tuple[int, int]] = []
-    reporting = threading.Lock()
+    books = _Books(jobs, settings)
+    landed: SimpleQueue[Landing | BaseException | None] = SimpleQueue()
 
     def work_on(device: jax.Device) -> None:
-        nonlocal finished
-        places = jax.default_device(device)
-        with places, jax.enable_x64(x64), jax.threefry_partitionable(True):
-            while True:
-                try:
-                    pieces = launches.popleft()
-                except IndexError:
-                    return
-                work = _work(jobs, pieces, seed, settings)
-                _compile_once(family, shape, work, device, x64)
-                landed = jax.device_get(launch_as_set(family, shape, work, device))
-                at = 0
-                for piece in pieces:
-                    span = slice(piece.offset, piece.offset + piece.count)
-                    results[piece.job].outcomes[span] = landed.outcomes[at : at + piece.count]
-                    results[piece.job].steps[span] = landed.steps[at : at + piece.count]
-                    at += piece.count
-                steps = lane_steps(landed.checks, settings)
-                with reporting:
-                    paid.append((steps, int(landed.draws) * settings.width))
-                    finished += at
-                    if progress is not None:
-                        progress(finished, total)
+        try:
+            places = jax.default_device(device)
+            with places, jax.enable_x64(x64), jax.threefry_partitionable(True):
+                while True:
+                    try:
+                        pieces = launches.popleft()
+                    except IndexError:
+                        break
+                    work = _work(jobs, pieces, seed, settings)
+                    _compile_once(family, shape, work, device, x64)
+                    back = jax.device_get(launch_as_set(family, shape, work, device))
+                    landed.put(books.enter(pieces, back))
+            landed.put(None)
+        except BaseException as error:
+            landed.put(error)
 
     places = [device for device in devices for _ in range(streams)][: max(1, len(launches))]
+    # Threads even for one place: the main thread then hears Ctrl-C during a launch.
     pool = ThreadPoolExecutor(len(places))
+    going = len(places)
     try:
-        # Threads even for one place: the main thread then hears Ctrl-C during a launch.
-        for done in [pool.submit(work_on, place) for place in places]:
-            done.result()
+        for place in places:
+            pool.submit(work_on, place)
+        while going:
+            landing = landed.get()
+            if isinstance(landing, BaseException):
+                raise landing
+            if landing is None:
+                going -= 1
+            else:
+                yield landing
     except BaseException:
         launches.clear()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
-    account = Account(
-        useful_steps=sum(
-            int(r.steps[r.outcomes != Outcome.UNDECIDED].sum(dtype=np.int64)) for r in results
-        ),
-        lane_steps=sum(p for p, _ in paid),
-        draws=sum(d for _, d in paid),
-        seconds=time.perf_counter() - began,
-    )
-    return results, account
+
+
+class _Books:
+    """What has landed of each job."""
+
+    def __init__(self, jobs: Sequence[Job], settings: LaneSettings) -> None:
+        self._settings = settings
+        self._results = [
+            (np.zeros(job.count, np.uint8), np.zeros(job.count, np.uint32)) for job in jobs
+        ]
+        self._missing = [job.count for job in jobs]
+        self._paid = [0] * len(jobs)
+        self._writing = threading.Lock()
+
+    def enter(self, pieces: Sequence[_Piece], landed: Any) -> Landing:
+        """Enter what a launch brought, a `Landed` of NumPy arrays."""
+        ends = list(accumulate(piece.count for piece in pieces))
+        begins = [0, *ends[:-1]]
+        outcomes, steps = landed.outcomes[: ends[-1]], landed.steps[: ends[-1]]
+        for piece, begin, end in zip(pieces, begins, ends, strict=True):
+            span = slice(piece.offset, piece.offset + piece.count)
+            into = self._results[piece.job]
+            into[0][span], into[1][span] = outcomes[begin:end], steps[begin:end]
+        own = np.add.reduceat(steps, begins, dtype=np.int64)
+        taken, paid = int(own.sum()), lane_steps(landed.checks, self._settings)
+        hidden = int(np.sum(steps, dtype=np.int64, where=outcomes == Outcome.UNDECIDED))
+        shares = [steps * paid // max(1, taken) for steps in own.tolist()]
+        done = []
+        with self._writing:
+            for piece, share in zip(pieces, shares, strict=True):
+                job = piece.job
+                self._missing[job] -= piece.count
+                self._paid[job] += share
+                if not self._missing[job]:
+                    done.append((job, JobResult(*self._results[job], self._paid[job])))
+                    self._results[job] = _NO_ARRAYS  # the reader's from here on
+        draws = int(landed.draws) * self._settings.width
+        return Landing(done, ends[-1], taken - hidden, paid, draws)
+
+
+def _refuse_width(width: int) -> None:
+    if width < 1 or (width > 64 and width % 64):
+        raise InputError("width", width, "lanes must be a multiple of 64, or from 1 to 63")
 
 
 def launch_as_set(family: Family, settings: LaneSettings, work: Work, device: jax.Device) -> Landed:
@@ -231,6 +319,7 @@ def draw_seconds(
 ) -> float:
     """Seconds to draw one start, measured (best of several pools, one stream)."""
     settings = settings or LaneSettings()
+    _refuse_width(settings.width)
     with jax.enable_x64(x64), jax.threefry_partitionable(True):
         piece = _Piece(0, 0, job.first, min(job.count, settings.capacity))
         work = _work([job], [piece], seed, settings)
@@ -300,7 +389,7 @@ def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: La
     trees = [jobs[piece.job].params for piece in pieces]
     ends = list(accumulate(p.count for p in pieces))
     return Work(
-        params=jax.tree.map(lambda *leaves: np.stack(leaves)[padded], *trees),
+        params=jax.tree.map(lambda *leaves: np.array(leaves)[padded], *trees),
         roots=np.stack([block_words(seed, p.first // WORD) for p in pieces])[padded],
         low=np.array([p.first % WORD for p in pieces], np.uint32)[padded],
         ends=np.array(ends, np.int32)[padded],

@@ -94,9 +94,14 @@ class CellGrid(Sequence[Cell]):
         """
         exists = np.ones(len(self), dtype=bool)
         hashes = np.zeros(len(self), dtype=np.int64)
-        for number in range(len(self)):
+        columns = self.columns()
+        rows = zip(*columns.values(), strict=True) if columns else [()]
+        for number, row in enumerate(rows):
             try:
-                hashes[number] = hash(self[number])
+                cell = Cell(**self.fixed, **dict(zip(columns, row, strict=True)))
+                hashes[number] = hash(cell)
+                if number < _KEPT:
+                    self._made[number] = cell
             except InputError as error:
                 if not skip:
                     remedy = f"{error.remedy} (skip_impossible = true leaves such cells out)"
@@ -156,6 +161,15 @@ class CellGrid(Sequence[Cell]):
             places.append(place)
         pairs = zip(self.axes, reversed(places), strict=True)
         return {name: self._columns[name][place] for names, place in pairs for name in names}
+
+    def columns(self) -> dict[str, list[Value]]:
+        """The keys that vary, each with its value in every cell."""
+        places = self.places()
+        return {
+            name: [self._columns[name][place] for place in places[:, axis].tolist()]
+            for axis, names in enumerate(self.axes)
+            for name in names
+        }
 
     def largest(self, name: str) -> Value:
         """The largest value of a key among the cells."""

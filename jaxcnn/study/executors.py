@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +27,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import whole
 from jaxcnn.base.errors import RunError
 from jaxcnn.study.sweep import Bundle
+from jaxcnn.study.sweep import compute as compute_with
 from jaxcnn.study.unit import Runner, Task
 
 GO_ON = "finished units are kept: give the same command again"
@@ -65,10 +65,7 @@ def _built(spec: RunnerSpec) -> Runner:
 
 def compute(spec: RunnerSpec, cells: Sequence[Cell], tasks: Sequence[Task]) -> Bundle:
     """One bundle, in whatever process this is called."""
-    runner = spec.runner()
-    began = time.perf_counter()
-    results = runner(cells, tasks)
-    return Bundle(tasks, results, runner.provenance, time.perf_counter() - began)
+    return compute_with(spec.runner(), cells, tasks)
 
 
 def _settle_in(places: Queue[tuple[int, int]]) -> None:

@@ -34,7 +34,7 @@ from jaxcnn.study.step_statistics import StepStatistics
 from jaxcnn.study.study import Study
 from jaxcnn.study.study_record import read_study_record, write_study_record
 from jaxcnn.study.unit import Provenance, Task, UnitResult
-from jaxcnn.study.unit_file import DamagedError, Detail, UnitFile
+from jaxcnn.study.unit_file import DamagedError, Detail, Line, Record, UnitFile
 from jaxcnn.study.unit_index import Held, UnitIndex
 
 STUDY = "study.json"
@@ -157,9 +157,13 @@ class RunDirectory:
         Raises:
             RunError: if it cannot be written; then nothing has changed.
         """
-        if not results:
+        self.append_lines(list(unit_file.lines(results)), provenance)
+
+    def append_lines(self, lines: Sequence[Line], provenance: Provenance) -> None:
+        """`append` for results that are lines already."""
+        if not lines:
             return
-        content, unit = unit_file.encode_and_index(self.study.id, provenance, results)
+        content, unit = unit_file.encode_lines(self.study.id, provenance, lines)
         if provenance.id not in self._noted:
             durable.make_directory(self.path / PROVENANCE)
             text = json.dumps(provenance.words(), indent=2) + "\n"
@@ -218,14 +222,32 @@ class RunDirectory:
         self._sources.append(
             _Source(path, unit.name, unit.provenance, (unit.provenance.id, unit.name))
         )
+        alone = []
         for record in unit.records:
             cell = record.task.cell
+            if record.task.first == 0 and not self._index.has(cell):
+                alone.append(record)
+            else:
+                self._stale.add(cell)
             self._index.add(record, number)
-            self._stale.add(cell)
             self._covers.pop(cell, None)
+        self._count(alone)
         cells = [record.task.cell for record in unit.records]
         paid = [(record.lane_steps, record.task.count) for record in unit.records]
         np.add.at(self._cost, cells, np.array(paid, dtype=np.int64).reshape(-1, 2))
+
+    def _count(self, records: Sequence[Record]) -> None:
+        """Count cells of which there is one record alone, from the first restart on.
+
+        It is what `_settle` finds, for many cells in a tenth of the time.
+        """
+        cells = [record.task.cell for record in records]
+        decided = [record.task.count - record.counts[_UNDECIDED] for record in records]
+        pairs = zip(records, decided, strict=True)
+        self._closed[cells] = [record.task.count for record in records]
+        self._tally[cells] = np.array([record.counts for record in records]).reshape(-1, len(FINAL))
+        self._mean_steps[cells] = [record.total / n if n else np.nan for record, n in pairs]
+        self._most_steps[cells] = [record.most for record in records]
 
     def closed(self) -> NDArray[np.int64]:
         """How many restarts are counted of each cell, shape (cells,).
@@ -292,6 +314,8 @@ class RunDirectory:
 
     def missing(self, cell: int, end: int) -> list[Task]:
         """The restarts below `end` that no unit has."""
+        if not self._index.has(cell):
+            return [Task(cell, 0, end)] if end > 0 else []
         return gaps(self._pieces(cell), cell, 0, end)
 
     def records(self, cell: int) -> list[tuple[Held, Provenance]]:

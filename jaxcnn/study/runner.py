@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
-from jaxcnn.engine.run import Job, Progress, run
+from jaxcnn.engine.run import Job, run_each
 from jaxcnn.study.build import Built, build, check_every, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult
 
@@ -62,24 +61,32 @@ class EngineRunner:
         return full_settings((self.patches or 0) + self.patch_size).width
 
     @cached_property
-    def _kept(self) -> dict[Cell, tuple[Built, Hashable]]:
+    def _kept(self) -> dict[Cell, tuple[Built, int]]:
+        return {}
+
+    @cached_property
+    def _shapes(self) -> dict[Hashable, int]:
         return {}
 
     def build(self, cell: Cell) -> Built:
         """The cell as this study runs it; small ones are kept, up to some thousands."""
         return self._built(cell)[0]
 
-    def _built(self, cell: Cell) -> tuple[Built, Hashable]:
-        """The cell, and what must agree for cells to share a launch."""
+    def _built(self, cell: Cell) -> tuple[Built, int]:
+        """The cell, and the number of what must agree for cells to share a launch."""
         kept = self._kept.pop(cell, None)
         if kept is not None:
             self._kept[cell] = kept
             return kept
         built = self._build(cell)
-        leaves, tree = jax.tree.flatten(built.params)
-        shapes: tuple[Any, ...] = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        shape = built.family, built.settings, built.x64, tree, shapes
-        if sum(leaf.nbytes for leaf in leaves) <= _SMALL:
+        key: Hashable = (built.family, built.settings, built.x64)
+        small = True
+        if built.engine == "full":  # the numbers of four scalars have one shape in each family
+            leaves, tree = jax.tree.flatten(built.params)
+            key = key, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+            small = sum(leaf.nbytes for leaf in leaves) <= _SMALL
+        shape = self._shapes.setdefault(key, len(self._shapes))
+        if small:
             if len(self._kept) >= _CELLS:
                 del self._kept[next(iter(self._kept))]
             self._kept[cell] = built, shape
@@ -94,41 +101,30 @@ class EngineRunner:
             cell, engine=self.engine, dtype=self.dtype, patches=self.patches, settings=settings
         )
 
-    def __call__(
-        self, cells: Sequence[Cell], tasks: Sequence[Task], progress: Progress | None = None
-    ) -> list[UnitResult]:
-        """Run the tasks; `cells[i]` is the cell of `tasks[i]`."""
+    def __call__(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> Iterator[UnitResult]:
+        """Run the tasks, `cells[i]` being the cell of `tasks[i]`; results as they land."""
         built: list[Built] = []
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        last: tuple[Cell, Built, Hashable] | None = None
+        groups: dict[int, list[int]] = defaultdict(list)
+        last: tuple[Cell, Built, int] | None = None
         for i, cell in enumerate(cells):
             if last is None or last[0] != cell:  # a large cell is not kept; its tasks lie together
                 last = (cell, *self._built(cell))
             built.append(last[1])
             groups[last[2]].append(i)
-        results: list[UnitResult | None] = [None] * len(tasks)
         for members in groups.values():
             one = built[members[0]]
             jobs = [
                 Job(built[i].params, tasks[i].first, tasks[i].count, cells[i].max_steps)
                 for i in members
             ]
-            ran, account = run(
-                one.family,
-                jobs,
-                seed=self.seed,
-                settings=one.settings,
-                streams=self.streams,
-                x64=one.x64,
-                progress=progress,
-            )
-            overhead = account.lane_steps / max(1, account.useful_steps)
-            for i, result in zip(members, ran, strict=True):
-                results[i] = UnitResult(
-                    task=tasks[i],
-                    outcomes=result.outcomes,
-                    steps=result.steps,
-                    lane_steps=round(overhead * float(result.steps.sum(dtype=np.int64))),
-                    stream=f"{one.engine} seed {self.seed}",
-                )
-        return [result for result in results if result is not None]
+            stream = f"{one.engine} seed {self.seed}"
+            words: dict[str, Any] = {"settings": one.settings, "streams": self.streams}
+            for landing in run_each(one.family, jobs, seed=self.seed, x64=one.x64, **words):
+                for job, result in landing.done:
+                    yield UnitResult(
+                        task=tasks[members[job]],
+                        outcomes=result.outcomes,
+                        steps=result.steps,
+                        lane_steps=result.lane_steps,
+                        stream=stream,
+                    )

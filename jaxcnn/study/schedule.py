@@ -22,7 +22,7 @@ from jaxcnn.study.goals import Goals, Standing
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.study import Study
 from jaxcnn.study.unit import Task, UnitResult
-from jaxcnn.study.unit_file import BLOCK
+from jaxcnn.study.unit_file import BLOCK, Line
 
 SECONDS = 20.0
 MOST_IN_BUNDLE = 2**24
@@ -115,7 +115,7 @@ class Pace:
         paid, restarts = run.cost(cell)
         return paid / restarts if paid else self._weight
 
-    def observe(self, results: Sequence[UnitResult], seconds: float) -> None:
+    def observe(self, results: Sequence[Line | UnitResult], seconds: float) -> None:
         """Learn from a bundle and the time it took."""
         restarts = sum(result.task.count for result in results)
         weight = float(sum(result.lane_steps for result in results)) or float(restarts)

@@ -176,12 +176,12 @@ class StepStatistics:
         log2 = np.bincount(bins, times, sets * size * _BINS).astype(np.int64).reshape(-1, _BINS)
         restarts = log2.sum(axis=1)
         rows: list[dict[Outcome, Steps]] = [{} for _ in range(sets)]
-        for row in np.flatnonzero(restarts).tolist():
-            top = int(most[row])
-            rows[row // size][FINAL[row % size - 1]] = Steps(
-                int(restarts[row]), int(total[row]), int(squares[row]), top,
-                tuple(log2[row, : top.bit_length() + 1].tolist()),
-            )  # fmt: skip
+        (found,) = np.nonzero(restarts)
+        columns = (restarts, total.astype(np.int64), squares.astype(np.int64), most, log2)
+        lists = [column[found].tolist() for column in columns]
+        for row, n, sum_, squared, top, bits in zip(found.tolist(), *lists, strict=True):
+            one = Steps(n, sum_, squared, top, tuple(bits[: top.bit_length() + 1]))
+            rows[row // size][FINAL[row % size - 1]] = one
         yield from map(cls, rows)
 
     def words(self) -> dict[str, list[Any]]:

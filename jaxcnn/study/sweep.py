@@ -24,16 +24,29 @@ from jaxcnn.study.goals import Goals, Standing
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.schedule import WHOLE, Pace, Shard, next_bundle
 from jaxcnn.study.study import Study
-from jaxcnn.study.unit import Provenance, Runner, Task, UnitResult
+from jaxcnn.study.unit import Provenance, Runner, Task
+from jaxcnn.study.unit_file import Line, lines
 
 
 class Bundle(NamedTuple):
-    """Finished tasks: what they were, their results, what computed them, and the time taken."""
+    """Finished tasks: what they were, their results as lines, what computed them, seconds."""
 
     tasks: Sequence[Task]
-    results: Sequence[UnitResult]
+    lines: Sequence[Line]
     provenance: Provenance
     seconds: float
+
+
+def compute(runner: Runner, cells: Sequence[Cell], tasks: Sequence[Task]) -> Bundle:
+    """One bundle: lines are made of what has landed while the runner computes the rest."""
+    began = time.perf_counter()
+    made = list(lines(runner(cells, tasks)))
+    # In the order of the tasks, so that the file does not depend on what landed first.
+    place: dict[int, int] = {}
+    for task in tasks:
+        place.setdefault(task.cell, len(place))
+    made.sort(key=lambda line: (place[line.task.cell], line.task.first))
+    return Bundle(tasks, made, runner.provenance, time.perf_counter() - began)
 
 
 class Executor(Protocol):
@@ -105,10 +118,7 @@ class InProcess:
 
     def finished(self) -> Bundle:
         """Compute the oldest bundle."""
-        cells, tasks = self._waiting.pop(0)
-        began = time.perf_counter()
-        results = self._runner(cells, tasks)
-        return Bundle(tasks, results, self._runner.provenance, time.perf_counter() - began)
+        return compute(self._runner, *self._waiting.pop(0))
 
 
 def sweep_in_process(
@@ -173,8 +183,8 @@ def sweep_with(
             return
         bundle = executor.finished()
         busy.remove(bundle.tasks)
-        run.append(bundle.results, bundle.provenance)
-        pace.observe(bundle.results, bundle.seconds)
+        run.append_lines(bundle.lines, bundle.provenance)
+        pace.observe(bundle.lines, bundle.seconds)
 
 
 def _progress(run: RunDirectory, goals: Goals) -> SweepProgress:

@@ -36,12 +36,10 @@ def table(run: RunDirectory) -> pd.DataFrame:
     successes, hidden = (tally[:, FINAL.index(o)] for o in (Outcome.GLOBAL, Outcome.UNDECIDED))
     interval = confidence_sequence if run.study.decision else clopper_pearson_many
     level = interval_level(run.study)
-    low, _ = interval(successes, n, level)
-    _, high = interval(successes + hidden, n, level)
-    columns: dict[str, Any] = {name: [] for names in run.study.cells.axes for name in names}
-    for cell in range(len(run.study)):
-        for name, value in run.study.cells.values(cell).items():
-            columns[name].append(value)
+    low, high = interval(successes, n, level)
+    if hidden.any():
+        _, high = interval(successes + hidden, n, level)
+    columns: dict[str, Any] = dict(run.study.cells.columns())
     columns["restarts"] = n
     for place, outcome in enumerate(FINAL):
         columns[outcome.name.lower()] = tally[:, place]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
@@ -131,7 +131,7 @@ class UnitResult:
 class Runner(Protocol):
     """The engine, as a study sees it.
 
-    `cells[i]` is the cell of `tasks[i]`; results come in the order of the tasks. Outcomes
+    `cells[i]` is the cell of `tasks[i]`; results come in any order. Outcomes
     depend on the cell, the restart indices and the provenance only.
     """
 
@@ -140,6 +140,6 @@ class Runner(Protocol):
         """What this runner computes with."""
         ...
 
-    def __call__(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> list[UnitResult]:
-        """Run the tasks."""
+    def __call__(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> Iterable[UnitResult]:
+        """Run the tasks; an iterator hands over what has landed while it computes the rest."""
         ...

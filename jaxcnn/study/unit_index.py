@@ -48,6 +48,10 @@ class UnitIndex:
         """Number of records."""
         return len(self._older)
 
+    def has(self, cell: int) -> bool:
+        """Whether there is a record of a cell."""
+        return self._newest[cell] != _NONE
+
     def add(self, record: Record, file: int) -> None:
         """Add a record that lies in a file, given by number."""
         stream = self._stream_numbers.setdefault(record.stream, len(self._streams))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import jax
@@ -16,9 +17,10 @@ import pytest
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine import run as run_module
 from jaxcnn.engine.address import INDEX_LIMIT, WORD
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Job, draw_seconds, run
+from jaxcnn.engine.run import Job, draw_seconds, launch_as_set, run, run_each
 from jaxcnn.study.build import build
 from tests.engine.foreign import Clock, DoubleWell, SlowFailure, Walk, keys
 
@@ -104,6 +106,62 @@ def test_indices_beyond_a_word_are_addresses_of_their_own(reference):
 def test_indices_out_of_range_are_refused(job):
     with pytest.raises(InputError, match="restarts"):
         well([job])
+
+
+@pytest.mark.parametrize("width", [-64, 0, 65, 100, 2000])
+def test_a_width_that_lanes_cannot_have_is_refused_in_one_line(width):
+    settings, remedy = SMALL._replace(width=width), f"width = {width}: .*multiple of 64"
+    with pytest.raises(InputError, match=remedy):
+        well([well_job(0, 3)], settings)
+    with pytest.raises(InputError, match=remedy):
+        draw_seconds(DoubleWell(), well_job(0, 3), seed=0, settings=settings)
+
+
+def test_what_has_landed_is_handed_over_while_the_rest_is_computed(reference):
+    """Launch by launch: jobs complete once, in time, and what was paid adds up."""
+    jobs = [well_job(0, 700), well_job(0, 0), *[well_job(0, 40)] * 9, well_job(700, 1500)]
+    words = {"seed": 11, "settings": SMALL, "streams": 2}
+    landings = list(run_each(DoubleWell(), jobs, **words))
+    results, account = run(DoubleWell(), jobs, **words)
+    landed = [pair for landing in landings for pair in landing.done]
+    assert sorted(number for number, _ in landed) == [0, *range(2, 12)]
+    for number, result in landed:
+        span = slice(jobs[number].first, jobs[number].first + jobs[number].count)
+        for found in (result, results[number]):
+            assert np.array_equal(found.outcomes, reference.outcomes[span])
+            assert np.array_equal(found.steps, reference.steps[span])
+            assert found.lane_steps >= found.steps.sum()
+    assert len(landings) > 3
+    assert landings[0].done  # the first launch ends with jobs that are complete
+    for name, total in (("lane_steps", account.lane_steps), ("draws", account.draws)):
+        assert sum(getattr(landing, name) for landing in landings) == total
+    paid = sum(result.lane_steps for _, result in landed)
+    assert account.lane_steps - len(jobs) - len(landings) < paid <= account.lane_steps
+    assert sum(landing.restarts for landing in landings) == sum(job.count for job in jobs)
+
+
+def test_leaving_early_begins_no_more_launches(monkeypatch):
+    begun = []
+
+    def counted(*arguments):
+        begun.append(arguments)
+        return launch_as_set(*arguments)
+
+    going = run_each(DoubleWell(), [well_job(0, 20_000)], seed=11, settings=SMALL, streams=1)
+    next(going)
+    monkeypatch.setattr(run_module, "launch_as_set", counted)
+    going.close()
+    time.sleep(0.2)
+    assert len(begun) <= 2  # of 20; the thread was in one
+
+
+def test_what_fails_in_a_launch_is_raised_here(monkeypatch):
+    def fails(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(run_module, "launch_as_set", fails)
+    with pytest.raises(MemoryError, match="no room"):
+        well([well_job(0, 3000)], streams=2)
 
 
 def test_no_restarts_is_no_work():

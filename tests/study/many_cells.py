@@ -47,7 +47,7 @@ def main(directory: str, cells: str, restarts: str, engine: str = "fake") -> Non
     words = {"fixed": {"k": 25, "p": 6, "teacher_norm": 0.6}, "grid": grid}
     study = Study.from_words(restarts=int(restarts), **words)
     runner = Forgetful() if engine == "fake" else EngineRunner(**runner_words(study))
-    runner([study.cells[0]], [Task(0, 0, 10)])
+    list(runner([study.cells[0]], [Task(0, 0, 10)]))
     before = peak()
 
     def watch(_):

@@ -1,5 +1,8 @@
 """The engine behind a study gives what it gives alone, and keeps only what is small."""
 
+import subprocess
+import sys
+
 import numpy as np
 
 from jaxcnn.base.cell import Cell
@@ -15,12 +18,13 @@ CELLS = [Cell(k=9, ratio=2.0, step_size=0.1), Cell(k=4, ratio=1.0, step_size=0.2
 def test_tasks_of_many_cells_are_each_an_estimate():
     tasks = [Task(0, 0, 300), Task(1, 40, 100), Task(0, 300, 77)]
     cells = [CELLS[task.cell] for task in tasks]
-    results = EngineRunner(seed=3, patches=9)(cells, tasks)
-    for cell, task, result in zip(cells, tasks, results, strict=True):
+    landed = {result.task: result for result in EngineRunner(seed=3, patches=9)(cells, tasks)}
+    assert set(landed) == set(tasks)
+    for cell, task in zip(cells, tasks, strict=True):
+        result = landed[task]
         alone = estimate(cell, restarts=task.count, first=task.first, seed=3)
         assert np.array_equal(result.outcomes, alone.outcomes)
         assert np.array_equal(result.steps, alone.steps)
-        assert result.task == task
         assert result.stream == "reduced seed 3"
         assert result.lane_steps >= int(result.steps.sum())
 
@@ -45,3 +49,30 @@ def test_a_cell_is_built_once_while_it_is_kept(monkeypatch):
     runner.build(large)
     runner.build(large)
     assert asked == [large] * 2
+
+
+def test_cells_of_other_shapes_or_rules_do_not_share_a_launch():
+    runner = EngineRunner(seed=0, engine="full")
+    sizes = [Cell(k=k, ratio=1.0, p=p, step_size=0.1) for k, p in ((4, 2), (4, 2), (5, 2), (4, 3))]
+    shapes = [runner._built(cell)[1] for cell in sizes]
+    assert shapes[0] == shapes[1]
+    assert len(set(shapes)) == 3
+    runner = EngineRunner(seed=0)
+    rules = [{}, {"step_size": 0.12}, {"step_size": 1e-3}, {"step_size": 1e-6}, {"init": "sphere"}]
+    words = [{"k": 25, "ratio": 1.0, "step_size": 0.1} | rule for rule in rules]
+    shapes = [runner._built(Cell(**each))[1] for each in words]
+    assert shapes[0] == shapes[1]
+    assert len(set(shapes)) == 4
+
+
+def test_what_a_worker_imports_waits_for_nothing_it_does_not_need():
+    """scipy.optimize and pandas took two fifths of the start of a worker."""
+    code = """
+    import sys
+    from jaxcnn.study import executors, run_study, runner
+    from jaxcnn.base.cell import Cell
+    runner.EngineRunner(seed=0).build(Cell(k=25, ratio=1.0))
+    print([name for name in ("pandas", "scipy.optimize", "scipy.special") if name in sys.modules])
+    """
+    words = [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "[]\n"

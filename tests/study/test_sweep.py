@@ -68,6 +68,30 @@ def test_a_sweep_ends_with_what_was_asked(uninterrupted):
     assert (uninterrupted["standing"] == "enough").all()
 
 
+def test_a_unit_file_does_not_depend_on_what_landed_first(tmp_path):
+    class Backwards(FakeRunner):
+        def __call__(self, cells, tasks):
+            yield from reversed(super().__call__(cells, tasks))
+
+    words = {"restarts": 70_000, "grid": {"k": [25, 36], "ratio": [1, 4]}}
+    for name, kind in (("a", FakeRunner), ("b", Backwards)):
+        run = RunDirectory.create_or_open(tmp_path / name, study(**words))
+        sweep_with(run, InProcess(kind(undecided=0.05)), pace=FixedPace(150_000))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_runner_that_fails_midway_is_heard_and_its_bundle_not_kept(tmp_path):
+    class Failing(FakeRunner):
+        def __call__(self, cells, tasks):
+            yield from super().__call__(cells, tasks)[:-1]
+            raise RunError("lost")
+
+    run = RunDirectory.create_or_open(tmp_path / "a", study())
+    with pytest.raises(RunError, match="lost"):
+        sweep_with(run, InProcess(Failing()), pace=FixedPace(3000))
+    assert contents(tmp_path / "a") == {}
+
+
 def test_a_finished_sweep_computes_nothing_more(tmp_path):
     runner = FakeRunner()
     sweep_in_process(study(), tmp_path / "a", runner)

@@ -45,8 +45,30 @@ def test_what_is_written_is_read():
 @given(st.integers(0, 2**17), st.sampled_from([1, 100, BLOCK, BLOCK + 5]))
 def test_what_is_kept_of_a_written_file_is_what_is_read_of_it(first, count):
     written = results(Task(3, first, count), Task(1, 0, 10))
-    content, unit = unit_file.encode_and_index(STUDY.id, HERE, written)
+    content, unit = unit_file.encode_lines(STUDY.id, HERE, list(unit_file.lines(written)))
     assert unit_file.decode(content) == unit
+
+
+def test_a_line_is_what_json_would_have_written():
+    (one,) = results(Task(3, 7, 300))
+    strange = UnitResult(one.task, one.outcomes, one.steps, 12, 'a "stream" of Å\n')
+    for line in unit_file.lines([one, strange]):
+        assert json.dumps(json.loads(line.text)).encode("ascii") == line.text
+        assert json.loads(line.text)["stream"] == line.stream
+
+
+def test_lines_are_made_as_results_come():
+    asked = []
+
+    def coming():
+        for first in range(0, 5 * BLOCK, BLOCK):
+            asked.append(first)
+            yield from results(Task(3, first, BLOCK))
+
+    made = unit_file.lines(coming())
+    assert next(made).task == Task(3, 0, BLOCK)
+    assert asked == [0]
+    assert [line.task.first for line in made] == [BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK]
 
 
 def test_the_format_is_plain_lines_of_json():
