@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.study.cluster import DaskWorkers
@@ -18,14 +19,9 @@ from jaxcnn.study.schedule import WHOLE, Shard
 from jaxcnn.study.study import Study
 from jaxcnn.study.study_file import read_study
 from jaxcnn.study.sweep import Executor, InProcess, Progress, sweep_with
-
-if TYPE_CHECKING:
-    import pandas as pd
+from jaxcnn.study.table import table
 
 ENGINE = "jaxcnn.study.runner:EngineRunner"
-TABLE = "jaxcnn.study.table"
-"""It imports pandas, a quarter of a second that workers which import this need not wait for."""
-
 _CHECKED = 2000
 
 
@@ -93,10 +89,8 @@ def sweep(
             sweep_with(run, here, progress, shard=part)
         else:
             with LocalWorkers(spec, workers) as pool:
-                import_module(TABLE)  # while the workers start
                 sweep_with(run, pool, progress, shard=part)
-        found: pd.DataFrame = import_module(TABLE).table(run)
-        return found
+        return table(run)
 
 
 def _part(shard: str) -> Shard:

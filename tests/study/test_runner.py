@@ -69,7 +69,7 @@ def test_what_a_worker_imports_waits_for_nothing_it_does_not_need():
     """scipy.optimize and pandas took two fifths of the start of a worker."""
     code = """
     import sys
-    from jaxcnn.study import executors, run_study, runner
+    from jaxcnn.study import executors, runner
     from jaxcnn.base.cell import Cell
     runner.EngineRunner(seed=0).build(Cell(k=25, ratio=1.0))
     print([name for name in ("pandas", "scipy.optimize", "scipy.special") if name in sys.modules])
