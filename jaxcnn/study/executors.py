@@ -99,17 +99,18 @@ def _end_with_the_sweep() -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes started meanwhile do not hear Ctrl-C: they end with the sweep, without a word."""
-    here = threading.current_thread() is threading.main_thread()
-    heard = signal.getsignal(signal.SIGINT) if here else None
-    if heard is None:
+    """Processes started meanwhile do not hear Ctrl-C: they end with the sweep, without a word.
+
+    They inherit that it is held back; here it is heard afterwards. Ignoring it would lose it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_tracker() -> None:

@@ -1,11 +1,15 @@
 """The engine behind a study gives what it gives alone, and keeps only what is small."""
 
+import os
+import signal
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from jaxcnn.base.cell import Cell
+from jaxcnn.study import executors
 from jaxcnn.study import runner as runner_module
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import estimate
@@ -76,3 +80,15 @@ def test_what_a_worker_imports_waits_for_nothing_it_does_not_need():
     """
     words = [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_ctrl_c_while_workers_start_is_heard_afterwards_and_not_by_them():
+    held = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    words = {"capture_output": True, "text": True, "check": True}
+    with pytest.raises(KeyboardInterrupt), executors._deaf():
+        child = subprocess.run([sys.executable, "-c", held], **words)
+        os.kill(os.getpid(), signal.SIGINT)
+        reached = True
+    assert reached
+    assert child.stdout == "True\n"
+    assert subprocess.run([sys.executable, "-c", held], **words).stdout == "False\n"
