@@ -101,7 +101,8 @@ def _end_with_the_sweep() -> None:
 def _deaf() -> Iterator[None]:
     """Processes started meanwhile do not hear Ctrl-C: they end with the sweep, without a word.
 
-    They inherit that it is held back; here it is heard afterwards. Ignoring it would lose it.
+    They inherit that it is held back; here it is heard, at the latest afterwards. Ignoring it
+    would lose it.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
