@@ -28,7 +28,10 @@ from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.run import Job, run
 from jaxcnn.study.build import build, full_settings
 
-SIZES = ((25, 6), (25, 20), (100, 20), (100, 100), (300, 300), (1000, 1000))
+SIZES = (
+    *((4, 2), (25, 6), (25, 20), (100, 20), (100, 100), (300, 300), (1000, 1000)),
+    *((1000, 6), (4, 1000)),
+)
 NUMBERS = 200_000_000
 """Numbers of state advanced by one timing, which sets its number of steps."""
 
