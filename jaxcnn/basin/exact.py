@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -131,13 +133,14 @@ def exact_probability(
 
 
 def exact_probabilities(
-    cells: Iterable[Cell], tolerance: float = TOLERANCE
+    cells: Iterable[Cell], tolerance: float = TOLERANCE, seconds: float = math.inf
 ) -> Generator[Exact | NotExactError, None, None]:
     """`exact_probability` of many cells, in their order, side by side on all cores.
 
     Args:
         cells: the cells; they are taken as their turn comes.
         tolerance: asked of the absolute error of each.
+        seconds: time after which no further answer is waited for.
 
     Yields:
         The answer, or the refusal that says why there is none.
@@ -146,12 +149,16 @@ def exact_probabilities(
         InputError: an argument is out of its range.
     """
     asked = real("tolerance", tolerance, 0.0, 1.0, ends=False)
+    end, stop = time.monotonic() + seconds, threading.Event()
 
     def one(cell: Cell) -> Exact | NotExactError:
         try:
-            return _answers(cell, [cell.p], asked, {}, threads=1)[0]
+            return _answers(cell, [cell.p], asked, {}, threads=1, stop=stop)[0]
         except NotExactError as refusal:
             return refusal
+
+    def left() -> float | None:
+        return None if end == math.inf else max(0.0, end - time.monotonic())
 
     workers = cpu_count()
     pool, waiting = ThreadPoolExecutor(workers), deque[Future[Exact | NotExactError]]()
@@ -159,15 +166,24 @@ def exact_probabilities(
         for cell in cells:
             waiting.append(pool.submit(one, cell))
             if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
+                yield waiting.popleft().result(left())
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft().result(left())
+    except TimeoutError:
+        return
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Cells in progress end with their next trial runs, so that nobody waits for them.
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _answers(
-    cell: Cell, ps: Sequence[int], tolerance: float, start: dict[str, Any], threads: int = 0
+    cell: Cell,
+    ps: Sequence[int],
+    tolerance: float,
+    start: dict[str, Any],
+    threads: int = 0,
+    stop: threading.Event | None = None,
 ) -> tuple[Exact, ...]:
     """One for each p."""
     problem = problem_of(cell, **start)
@@ -178,11 +194,11 @@ def _answers(
         answer = Converged(good * ones, (1.0 - good) * ones, 0.0 * ones, 0, 0)
     else:
         reason = None
-        answer = integrate(Stepper(problem, threads), ps, tolerance)
+        answer = integrate(Stepper(problem, threads, stop), ps, tolerance)
     return tuple(
         Exact(
-            p_global=float(answer.p_global[i]),
-            p_spurious=float(answer.p_spurious[i]),
+            p_global=min(1.0, float(answer.p_global[i])),  # weights sum to 1 up to rounding
+            p_spurious=min(1.0, float(answer.p_spurious[i])),
             error=float(answer.error[i]),
             threshold_evaluations=answer.evaluations,
             order=answer.order,

@@ -1,16 +1,22 @@
 r"""The probability at a fixed start angle φ₀, where the outcome is an indicator of (x, y).
 
-The boundary is a curve y_c(x) in the plane, the global side above it, and the law of y on a chord
-x = const is known in closed form, so P(global) = E_x P(y > y_c(x) | x). Gaussian outputs take a
-Hermite rule in x. Outputs in a ball or on a sphere fill a disc, which the curve enters and
-leaves: where it crosses the circle the integrand has a kink. So the crossings are found first,
-as thresholds along the circle. A chord that misses the curve ends on one side only and counts
-with its mass in closed form. Those that meet it lie between two crossings, and there
+The boundary is a curve in the plane, and the law of (x, y) about its centre is the same in every
+direction. So turn the plane until the threshold angle grows along u and, to first order, not
+across, along t: the curve is u = u_c(t), nearly flat, the global side above it, the law of u on a
+chord t = const is known in closed form, and
 
-    x = middle + half width · sin θ,    −π/2 < θ < π/2,
+    P(global) = E_t P(u > u_c(t) | t).
 
-makes the integrand analytic: near a crossing x_i it is an analytic function plus another times
-(x − x_i)^(n/2 − 1), n whole. The rule is the Gauss rule of the law of θ there.
+Gaussian outputs take a Hermite rule in t. Outputs in a ball or on a sphere fill a disc, which the
+curve enters and leaves: where it crosses the circle the integrand has a kink. So the crossings
+are found first, as thresholds along the circle. A chord that misses the curve ends on one side
+only and counts with its mass in closed form. Those that meet it lie between two crossings, and
+there
+
+    t = middle + half width · sin θ,    −π/2 < θ < π/2,
+
+makes the integrand analytic: near a crossing t_i it is an analytic function plus another times
+(t − t_i)^(n/2 − 1), n whole. The rule is the Gauss rule of the law of θ there.
 """
 
 from __future__ import annotations
@@ -37,22 +43,82 @@ from jaxcnn.basin.threshold import (
     angle_line,
     decided,
     edge_guess,
-    output_line,
     thresholds,
 )
 
-ORDERS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+Wave = NDArray[np.complex128]
+"""Fourier coefficients c₀, c₁, … of a real function of the direction."""
+
+ORDERS = (4, 5, 7, 8, 11, 12, 17, 24, 33, 48, 65, 96, 129, 192)
+"""Even and odd: even rules alone all give ½ to an outcome that changes in their middle."""
 UNSEEN = 1e-22
-"""Mass of x that is left out, on both sides together."""
+"""Mass of t that is left out, on both sides together."""
+REACH = 12.0
+"""Deviations beyond which the threshold of a Gaussian law is not sought."""
 UP = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 """Where on chords that should have one outcome it is checked, from end to end."""
 ACROSS = np.sin(0.5 * np.pi * np.array([-0.9, -0.5, 0.0, 0.5, 0.9]))
 """Which of these chords are checked; those at the ends of a piece lie on the boundary."""
-_DIRECTIONS = (32, 64, 128, 256)
+_DIRECTIONS = (32, 64, 128, 256, 512, 1024)
 _TAIL = 1e-8
-"""Of the interpolant along the circle, beside 1: what it may leave out of ξ."""
+"""What the interpolant along the circle may leave out of ξ."""
 _FINE = 4096
 _PANELS, _NODES = 24, 32
+
+
+class Frame(NamedTuple):
+    """Places (t, u) about the centre of the start law, in units of its scale.
+
+    Attributes:
+        problem: the problem.
+        tilt: angle from x to t, and from y to u.
+    """
+
+    problem: Problem
+    tilt: float
+
+    def outputs(self, t: Array, u: Array) -> tuple[Array, Array]:
+        """(x, y) of places."""
+        at, cos, sin = self.problem, math.cos(self.tilt), math.sin(self.tilt)
+        x, y = t * cos - u * sin, t * sin + u * cos
+        return at.center[0] + at.scale * x, at.center[1] + at.scale * y
+
+    def starts(self, t: Array, u: Array) -> Array:
+        """Starts at φ₀, (4, …)."""
+        s, m = self.problem.scalars(*self.outputs(t, u))
+        return np.stack(
+            [np.full_like(s, self.problem.angle), s, m, np.full_like(s, self.problem.norm2)]
+        )
+
+    def chords(self, t: Array) -> Line:
+        """Lines down the chords, ξ = −u."""
+
+        def line(xi: Array, number: NDArray[np.intp]) -> Array:
+            return self.starts(np.broadcast_to(t[number, None], xi.shape), -xi)
+
+        return line
+
+    def wave(self, stepper: Stepper, count: int) -> tuple[Wave, int]:
+        """Fourier coefficients of ξ_c − ξ₀ along the circle of radius 1, and trial runs.
+
+        ξ = log tan(φ/2), so that both ends of the angle keep their digits.
+
+        Raises:
+            NotExactError: a direction has no threshold.
+        """
+        turn = 2.0 * np.pi * np.arange(count) / count
+        x, y = self.outputs(np.cos(turn), np.sin(turn))
+        line = angle_line(self.problem, x, y, np.full(count, self.problem.norm2))
+        found = thresholds(stepper, line, edge_guess(stepper, count), check=False)
+        if not np.all(found.ordered):
+            raise NotExactError(f"no threshold was found at the edge of the start law: {INSTEAD}")
+        start = math.log(math.tan(0.5 * self.problem.angle))
+        return np.fft.rfft(np.clip(found.at, -40.0, 40.0) - start) / count, found.evaluations
+
+    def turned(self, wave: Wave) -> Frame:
+        """The frame in which the first harmonic of a wave grows along u."""
+        # f = 2 Re(c₁ e^(iβ)) grows fastest towards β = −arg c₁, where u shall point.
+        return self._replace(tilt=self.tilt - float(np.angle(wave[1])) - 0.5 * np.pi)
 
 
 class Piece(NamedTuple):
@@ -61,8 +127,8 @@ class Piece(NamedTuple):
     Attributes:
         low: t at one end.
         high: t at the other.
-        start: u = (y − centre)/radius of the boundary at `low`.
-        end: the same at `high`.
+        start: u of the boundary at `low`.
+        end: u of the boundary at `high`.
     """
 
     low: float
@@ -73,10 +139,11 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Disc:
-    """A disc of starts, its chords t = (x − centre)/radius told apart by where they end.
+    """A disc of starts, its chords told apart by where they end.
 
     Attributes:
-        n: coordinates of the uniform direction of which t is one and y the next.
+        frame: of its places.
+        n: coordinates of the uniform direction of which t is one and u the next.
         met: the pieces whose chords meet the boundary.
         good: mass of the chords that are global from end to end.
         bad: mass of those that are spurious.
@@ -84,6 +151,7 @@ class Disc:
         evaluations: trial runs so far.
     """
 
+    frame: Frame
     n: int
     met: tuple[Piece, ...]
     good: float
@@ -117,26 +185,29 @@ def chords(stepper: Stepper, tolerance: float) -> Converged:
     """
     accuracy = accuracy_for(tolerance)
     if stepper.problem.output == "gaussian":
-        return refine(lambda some: _over_line(stepper, some, accuracy), ORDERS, tolerance)
-    disc = _disc(stepper, accuracy)
-    orders = ORDERS if disc.met and disc.n > 2 else ORDERS[:1]
-    found = refine(lambda some: _over_disc(stepper, disc, some, accuracy), orders, tolerance)
-    return replace(found, evaluations=found.evaluations + disc.evaluations)
+        frame = Frame(stepper.problem, 0.0)
+        wave, evaluations = frame.wave(stepper, _DIRECTIONS[0])
+        frame = frame.turned(wave)
+        found = refine(lambda some: _over_line(stepper, frame, some, accuracy), ORDERS, tolerance)
+    else:
+        disc = _disc(stepper, accuracy)
+        evaluations = disc.evaluations
+        orders = ORDERS if disc.met and disc.n > 2 else ORDERS[:1]
+        found = refine(lambda some: _over_disc(stepper, disc, some, accuracy), orders, tolerance)
+    return replace(found, evaluations=found.evaluations + evaluations)
 
 
-def _over_line(stepper: Stepper, orders: Sequence[int], accuracy: float) -> list[Sum]:
-    """Hermite rules in x for a Gaussian law."""
-    problem = stepper.problem
+def _over_line(stepper: Stepper, frame: Frame, orders: Sequence[int], accuracy: float) -> list[Sum]:
+    """Hermite rules in t for a Gaussian law."""
     rules = [normal_rule(order) for order in orders]
     rules = [(t[weight > NEGLIGIBLE], weight[weight > NEGLIGIBLE]) for t, weight in rules]
     t = np.concatenate([rule[0] for rule in rules])
-    centre = problem.center[1] / problem.scale
-    reach = 12.0 + abs(centre)
-    line = _chords_at(problem, t)
-    found = thresholds(stepper, line, np.zeros(t.size), half=0.5, limit=reach, accuracy=accuracy)
-    y = -found.at - centre
-    error = np.where(found.ordered, np.exp(-0.5 * y * y) * found.error, 1.0)
-    return _summed([rule[1] for rule in rules], ndtr(-y), ndtr(y), error, found.evaluations)
+    guess = np.zeros(t.size)
+    found = thresholds(stepper, frame.chords(t), guess, half=0.5, limit=REACH, accuracy=accuracy)
+    u = -found.at
+    density = np.exp(-0.5 * u * u)
+    error = np.where(np.isinf(u), ndtr(-REACH), np.where(found.ordered, density * found.error, 1.0))
+    return _summed([rule[1] for rule in rules], ndtr(-u), ndtr(u), error, found.evaluations)
 
 
 def _summed(
@@ -150,21 +221,6 @@ def _summed(
         yes, no, rest = (np.array([weight @ x]) for x in each)
         sums.append(Sum(yes, no, rest, 0))
     return [sums[0]._replace(evaluations=evaluations), *sums[1:]]
-
-
-def _chords_at(problem: Problem, t: Array) -> Line:
-    """Lines of outputs down the chords at x = centre + scale · t, in units of the scale."""
-    x = problem.center[0] + problem.scale * t
-    norm2 = np.full(t.size, problem.norm2)
-    return output_line(problem, x, problem.angle, norm2, problem.scale)
-
-
-def _starts(problem: Problem, t: Array, u: Array) -> Array:
-    """Starts at φ₀ in these places of the unit disc, (4, …)."""
-    s, m = problem.scalars(
-        problem.center[0] + problem.scale * t, problem.center[1] + problem.scale * u
-    )
-    return np.stack([np.full_like(s, problem.angle), s, m, np.full_like(s, problem.norm2)])
 
 
 def _mass(n: int, low: Array | float, high: Array | float) -> Array:
@@ -183,84 +239,118 @@ def _disc(stepper: Stepper, accuracy: float) -> Disc:
     """
     problem = stepper.problem
     n = problem.k + (2 if problem.output == "ball" else 0)
-    turns, error, evaluations = _crossings(stepper, accuracy)
+    frame, wave, evaluations = _edge(stepper)
+    turns, unseen = _changes(wave)
+    lost = float(np.sum(_mass(n, np.cos(unseen), 1.0)))
+    turns, error, more = _crossings(stepper, frame, turns, accuracy)
     cut = np.array([np.pi, *turns[np.argsort(np.cos(turns))], 0.0])
     ends, sides = np.cos(cut), np.sin(cut)
     low, high = ends[:-1], ends[1:]
     t = 0.5 * (low + high) + 0.5 * (high - low) * ACROSS[:, None]
     u = np.sqrt((1.0 - t) * (1.0 + t)) * (UP if n > 2 else UP[[0, -1]])[:, None, None]
-    label = decided(stepper, _starts(problem, np.broadcast_to(t, u.shape), u))
+    label = decided(stepper, frame.starts(np.broadcast_to(t, u.shape), u))
     below, above = label[0, ACROSS.size // 2], label[-1, ACROSS.size // 2]
     mass = _mass(n, low, high)
     crossed = (above == Outcome.GLOBAL) & (below == Outcome.SPURIOUS)
-    wrong = np.where(above == below, np.mean(label != above, axis=(0, 1)), ~crossed)
+    alike = (above == below) & (above != Outcome.UNDECIDED)
+    wrong = np.where(alike, np.mean(label != above, axis=(0, 1)), ~crossed)
     met = crossed & (mass > UNSEEN)
     rows = np.stack([low, high, sides[:-1], sides[1:]], axis=1)
-    good = float(mass @ ((above == Outcome.GLOBAL) & ~met))
     return Disc(
+        frame=frame,
         n=n,
         met=tuple(Piece(*row) for row in rows[met].tolist()),
-        good=good,
+        good=float(mass @ ((above == Outcome.GLOBAL) & ~met)),
         bad=float(mass @ ((above != Outcome.GLOBAL) & ~met)),
-        noise=float(mass @ wrong) + (error / np.pi if n == 2 else 0.0),
-        evaluations=evaluations + label.size,
+        noise=float(mass @ wrong) + lost + (error / np.pi if n == 2 else 0.0),
+        evaluations=evaluations + more + label.size,
     )
 
 
-def _crossings(stepper: Stepper, accuracy: float) -> tuple[Array, float, int]:
-    """Directions in which the boundary crosses the circle, the sum of their errors, trial runs.
-
-    The threshold angle is a smooth function of the direction, so its trigonometric interpolant
-    shows every change of sign of φ_c − φ₀; each is then found as a threshold along the circle.
+def _edge(stepper: Stepper) -> tuple[Frame, Wave, int]:
+    """The frame, the wave of ξ_c − ξ₀ in it along the edge of the disc, trial runs.
 
     Raises:
-        NotExactError: a change of sign is no threshold.
+        NotExactError: the wave needs more directions than `_DIRECTIONS` has.
     """
-    problem, evaluations = stepper.problem, 0
-    norm2 = np.full(_DIRECTIONS[-1], problem.norm2)
+    frame, evaluations = Frame(stepper.problem, 0.0), 0
     for count in _DIRECTIONS:
-        turn = 2.0 * np.pi * np.arange(count) / count
-        x = problem.center[0] + problem.scale * np.cos(turn)
-        y = problem.center[1] + problem.scale * np.sin(turn)
-        line = angle_line(problem, x, y, norm2[:count])
-        found = thresholds(stepper, line, edge_guess(stepper, count), check=False)
-        evaluations += found.evaluations
-        if not np.all(found.ordered):
-            raise NotExactError(f"no threshold was found at the edge of the start law: {INSTEAD}")
-        wave = np.fft.rfft(np.clip(found.at, -40.0, 40.0) - math.log(math.tan(0.5 * problem.angle)))
-        if np.abs(wave[-count // 8 :]).max() <= _TAIL * count:
-            break
-    fine = np.fft.irfft(wave, _FINE) * (_FINE / count)
-    side = fine > 0.0
-    at = np.flatnonzero(side != np.roll(side, -1))
-    if not at.size:
-        return np.zeros(0), 0.0, evaluations
-    gap = 2.0 * np.pi / _FINE
-    guess = gap * (at + fine[at] / (fine[at] - np.roll(fine, -1)[at]))
-    sense = np.where(side[at], 1.0, -1.0)
+        wave, more = frame.wave(stepper, count)
+        evaluations += more
+        if np.abs(wave[-count // 8 :]).max() <= _TAIL:
+            turned = frame.turned(wave)
+            harmonics = np.arange(wave.size)
+            return turned, wave * np.exp(1j * harmonics * turned.tilt), evaluations
+    raise NotExactError(
+        f"{count} directions do not resolve the boundary at the edge of the start law: {INSTEAD}"
+    )
+
+
+def _changes(wave: Wave) -> tuple[Array, Array]:
+    """Directions in which a wave changes sign, and half widths of arcs that it leaves open.
+
+    Between two samples of one sign it can dip through 0: there the parabola through three of them
+    has two roots. Where the dip ends nearer to 0 than the wave is known, nobody can say.
+    """
+    count, gap = _FINE, 2.0 * np.pi / _FINE
+    fine = np.fft.irfft(wave, count) * count
+    before, after = np.roll(fine, 1), np.roll(fine, -1)
+    (at,) = np.nonzero((fine > 0.0) != (after > 0.0))
+    roots = [gap * (at + fine[at] / (fine[at] - after[at]))]
+    bend, slope = before - 2.0 * fine + after, 0.5 * (after - before)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place, lowest = -slope / bend, fine - 0.5 * slope * slope / bend
+        known = np.abs(lowest) > 10.0 * _TAIL
+        half = np.sqrt(2.0 * np.maximum(-lowest / bend, 0.0))
+        width = np.sqrt(2.0 * (np.abs(lowest) + 10.0 * _TAIL) / np.abs(bend))
+    alike = ((before > 0.0) == (fine > 0.0)) & ((after > 0.0) == (fine > 0.0))
+    dip = alike & (bend * fine > 0.0) & (np.abs(place) <= 0.5)
+    (hidden,) = np.nonzero(dip & known & (lowest * fine < 0.0))
+    for side in (-1.0, 1.0):
+        roots.append(gap * (hidden + place[hidden] + side * half[hidden]))
+    return np.sort(np.concatenate(roots)), gap * width[dip & ~known]
+
+
+def _crossings(
+    stepper: Stepper, frame: Frame, guess: Array, accuracy: float
+) -> tuple[Array, float, int]:
+    """Directions in which the boundary crosses the circle, the sum of their errors, trial runs.
+
+    Args:
+        stepper: the problem.
+        frame: of the directions.
+        guess: of each, ascending; outcomes change at every one.
+        accuracy: asked of each.
+
+    Raises:
+        NotExactError: one of them is no threshold.
+    """
+    if not guess.size:
+        return guess, 0.0, 0
+    apart = float(np.min(np.diff(guess, append=guess[0] + 2.0 * np.pi)))
+    first = frame.starts(*(np.array([f(guess[0] - 0.5 * apart)]) for f in (np.cos, np.sin)))
+    # Outcomes alternate: global to spurious at every second one.
+    sense = np.where(np.arange(guess.size) % 2 == 0, 1.0, -1.0)
+    if decided(stepper, first)[0] != Outcome.GLOBAL:
+        sense = -sense
 
     def around(xi: Array, number: NDArray[np.intp]) -> Array:
         turn = guess[number, None] + sense[number, None] * xi
-        return _starts(problem, np.cos(turn), np.sin(turn))
+        return frame.starts(np.cos(turn), np.sin(turn))
 
+    half = min(2.0 * np.pi / _FINE, 0.25 * apart)
     found = thresholds(
-        stepper,
-        around,
-        np.zeros(at.size),
-        half=gap,
-        limit=0.1,
-        check=False,
-        accuracy=accuracy,
+        stepper, around, np.zeros(guess.size), half=half, limit=0.1, check=False, accuracy=accuracy
     )
     if not np.all(found.ordered & np.isfinite(found.at)):
         raise NotExactError(f"outcomes alternate along the edge of the start law: {INSTEAD}")
     turns = np.asarray(guess + sense * found.at, dtype=np.float64)
-    return turns, float(found.error.sum()), evaluations + found.evaluations
+    return turns, float(found.error.sum()), found.evaluations + 1
 
 
 def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int], accuracy: float) -> list[Sum]:
     """Gauss rules over the chords that meet the boundary, closed forms for the others."""
-    problem, n = stepper.problem, disc.n
+    n = disc.n
     if n == 2 or not disc.met:
         # On a circle a chord is its two ends.
         half = 0.5 * sum(float(_mass(n, one.low, one.high)) for one in disc.met)
@@ -271,17 +361,11 @@ def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int], accuracy: fl
         parts = [_rule(n, piece, order) for piece in disc.met]
         rules.append([np.concatenate(part) for part in zip(*parts, strict=True)])
     t, guess = (np.concatenate([rule[i] for rule in rules]) for i in (0, 1))
-    across = np.sqrt((1.0 - t) * (1.0 + t))
-    centre = problem.center[1] / problem.scale
     found = thresholds(
-        stepper,
-        _chords_at(problem, t),
-        -(guess + centre),
-        half=0.25,
-        limit=2.0 + abs(centre),
-        accuracy=accuracy,
+        stepper, disc.frame.chords(t), -guess, half=0.25, limit=2.0, accuracy=accuracy
     )
-    u = np.clip((-found.at - centre) / across, -1.0, 1.0)
+    across = np.sqrt((1.0 - t) * (1.0 + t))
+    u = np.clip(-found.at / across, -1.0, 1.0)
     half = 0.5 * (n - 2)
     inside = (1.0 - u) * (1.0 + u)
     good, bad = beyond(half, inside, u > 0.0)

@@ -94,8 +94,7 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
             if float(node) not in done:
                 part = replace(stepper.problem, filter="sphere", norm2=float(r2))
                 asked = min(0.5, 0.02 * tolerance / float(mass))
-                inner = Stepper(part)
-                done[float(node)] = integrate(inner, [p], asked, strict=False)
+                done[float(node)] = integrate(stepper.of(part), [p], asked, strict=False)
         sums = _joined([done[float(node)] for node in nodes], 0)
         return (
             float(weight @ sums.p_global),

@@ -101,7 +101,11 @@ def law_rule(at: Array, mass: Array, order: int) -> tuple[Array, Array]:
 
 
 def plane_rule(problem: Problem, order: int) -> PlaneRule:
-    """`order` radii × 2·`order` directions for the law of (x, y), negligible nodes left out."""
+    """`order` radii × (2·`order` + 1) directions for the law of (x, y), negligible nodes left out.
+
+    An odd number: if with every node its opposite were one, all orders would give ½ to an outcome
+    that changes at a line near the centre, whatever its share of the law, and so agree.
+    """
     if problem.output == "point":
         zero = np.zeros(1)
         return PlaneRule(zero + problem.center[0], zero + problem.center[1], np.ones(1))
@@ -114,7 +118,7 @@ def plane_rule(problem: Problem, order: int) -> PlaneRule:
         radius = problem.scale * np.sqrt(t)
     keep = weight > NEGLIGIBLE
     radius, weight = radius[keep], weight[keep]
-    turns = 2 * order
+    turns = 2 * order + 1
     turn = 2.0 * np.pi * (np.arange(turns) + 0.5) / turns
     return PlaneRule(
         problem.center[0] + np.outer(radius, np.cos(turn)).ravel(),

@@ -47,6 +47,10 @@ class Standing(NamedTuple):
     proved: NDArray[np.bool_]
 
 
+class StoppedError(Exception):
+    """The answer is no longer wanted."""
+
+
 @contextmanager
 def float64() -> Iterator[None]:
     """64-bit types on the CPU, for this thread and block only.
@@ -101,8 +105,16 @@ class Stepper:
         lane_steps: restart-steps taken so far.
     """
 
-    def __init__(self, problem: Problem, threads: int = 0) -> None:
-        """Runs of `problem` in at most so many threads; by default one for each core."""
+    def __init__(
+        self, problem: Problem, threads: int = 0, stop: threading.Event | None = None
+    ) -> None:
+        """Set up the runs of a problem.
+
+        Args:
+            problem: the problem.
+            threads: at most so many; by default one for each core, up to 8.
+            stop: once it is set, `run` raises `StoppedError`.
+        """
         self.problem, rule = problem, problem.rule
         kernel = problem.kernel
         with float64():
@@ -132,6 +144,11 @@ class Stepper:
         with float64():
             self._numbers = jax.device_put(numbers)
         self._workers = threads or min(cpu_count(), 8)
+        self._stop = stop or threading.Event()
+
+    def of(self, problem: Problem) -> Stepper:
+        """Runs of another problem with the same threads and stop."""
+        return Stepper(problem, self._workers, self._stop)
 
     def _modes(self) -> tuple[float, float]:
         """λ and the slowest decay at the edge state, in units of c; for ‖v‖ = ‖v₀‖."""
@@ -156,7 +173,12 @@ class Stepper:
             state: (φ, s, M, r²), shape (4, …).
             early: steps before the first look.
             late: steps after it.
+
+        Raises:
+            StoppedError: nobody waits for the answer any more.
         """
+        if self._stop.is_set():
+            raise StoppedError
         shape = state.shape[1:]
         flat = state.reshape(4, -1)
         count = flat.shape[1]

@@ -83,17 +83,6 @@ def edge_guess(stepper: Stepper, count: int) -> Array:
     return np.full(count, float(np.log(np.tan(0.5 * stepper.edge_angle))))
 
 
-def output_line(problem: Problem, x: Array, angle: float, norm2: Array, unit: float) -> Line:
-    """Lines of outputs, ξ = −y/unit at the fixed angle φ₀, one for each x, (lines,)."""
-
-    def line(xi: Array, number: NDArray[np.intp]) -> Array:
-        s, m = problem.scalars(np.broadcast_to(x[number, None], xi.shape), -unit * xi)
-        size = np.broadcast_to(norm2[number, None], xi.shape)
-        return np.stack([np.full_like(xi, angle), s, m, size])
-
-    return line
-
-
 def thresholds(
     stepper: Stepper,
     line: Line,

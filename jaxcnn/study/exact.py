@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -55,15 +56,14 @@ def _of_each(cells: Sequence[Cell], tolerance: float, others: dict[str, Any]) ->
     for name, value in others.items():
         if value is not None:
             raise RefusedError(name, value, "must be part of each cell when there are several")
-    listed = cells if isinstance(cells, Sequence) else [cells]
-    for cell in listed:
-        if not isinstance(cell, Cell):
-            raise InputError("teacher", cells, "must be a Teacher, a Cell or cells")
+    if not isinstance(cells, Sequence) or any(not isinstance(cell, Cell) for cell in cells):
+        raise InputError("teacher", cells, "must be a Teacher, a Cell or a list of cells")
     found = []
-    for cell, one in zip(cells, exact_probabilities(cells, tolerance), strict=True):
-        if isinstance(one, NotExactError):
-            raise NotExactError(f"{in_words(cell.words())}: {one}")
-        found.append(one)
+    with closing(exact_probabilities(cells, tolerance)) as answers:
+        for cell, one in zip(cells, answers, strict=True):
+            if isinstance(one, NotExactError):
+                raise NotExactError(f"{in_words(cell.words())}: {one}")
+            found.append(one)
     return tuple(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -92,20 +91,19 @@ def open_run(path: Path, *, exact: bool = False, watcher: Watcher | None = None)
 
 
 def _exact(run: RunDirectory, watcher: Watcher | None) -> tuple[np.ndarray, dict[str, int]]:
-    began, count = time.perf_counter(), len(run.study)
-    values, missing = np.full(count, np.nan), dict[str, int]()
-    with closing(exact_probabilities(iter(run.study.cells))) as answers:
+    count = len(run.study)
+    values, missing, done = np.full(count, np.nan), dict[str, int](), 0
+    with closing(exact_probabilities(iter(run.study.cells), seconds=EXACT_SECONDS)) as answers:
         for cell, found in enumerate(answers):
             if isinstance(found, NotExactError):
                 missing[str(found)] = missing.get(str(found), 0) + 1
             else:
                 values[cell] = found.p_global
+            done = cell + 1
             if watcher is not None:
-                watcher(cell + 1, count)
-            left = count - cell - 1
-            if left and time.perf_counter() - began > EXACT_SECONDS:
-                missing[f"left out after {EXACT_SECONDS:.0f} s"] = left
-                break
+                watcher(done, count)
+    if done < count:
+        missing[f"left out after {EXACT_SECONDS:.0f} s"] = count - done
     return values, missing
 
 

@@ -154,6 +154,29 @@ def test_few_digits_cost_less():
     assert 2 * rough.threshold_evaluations < fine.threshold_evaluations
 
 
+@pytest.mark.parametrize(
+    ("options", "p", "value", "tolerance"),
+    [
+        ({"init": "gaussian", "init_scale": 10.0}, 6, 0.5202, 0.01),
+        ({"init": "gaussian", "init_scale": 10.0}, 60, 0.5257, 0.01),
+        ({"init_scale": 100.0}, 1000, 0.5337, 0.01),
+        ({"init_scale": 100.0}, 1000, 0.5337, 1e-10),
+    ],
+    ids=str,
+)
+def test_wide_start_laws_are_not_a_coin_toss(options, p, value, tolerance):
+    """The angle then decides little, and rules that hold each node's opposite all give ½.
+
+    The values are of 10⁵ runs (to 0.005) and of rules of order 48 to 56.
+    """
+    try:
+        found = exact_probability(cell(k=25, ratio=4, p=p, **options), tolerance=tolerance)
+    except NotExactError as refusal:
+        assert "largest order" in str(refusal)
+        return
+    assert abs(found.p_global - value) <= found.error + 2e-3
+
+
 def test_one_map_serves_every_p():
     several = exact_probability(cell(**H), p=[2, 6, 20])
     assert len({one.threshold_evaluations for one in several}) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta
+from scipy.stats import beta, norm
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import NotExactError
@@ -113,6 +113,100 @@ def test_two_patches_on_the_sphere_are_an_arc():
     assert found.error < 1e-10
 
 
+def test_an_arc_of_a_thousandth_is_seen():
+    """The boundary all but touches the circle: 2.3e-4 of it lies on the global side."""
+    cell = prepared({"k": 2, "init": "sphere", "share": 0.5})
+    angle, radius = 2.0855481256781134, math.sqrt(cell.ratio / 2)
+
+    def distance(turn):
+        return boundary(cell).distance(angle, radius * np.cos(turn), radius * np.sin(turn))
+
+    middle, wide = 0.0, math.pi
+    for _ in range(3):
+        turn = middle + wide * np.linspace(-1.0, 1.0, 401)
+        middle, wide = float(turn[np.argmax(distance(turn))]), 0.02 * wide
+    turn = middle + 0.002 * (np.arange(-2000, 2000) + 0.5) / 2000
+    share = np.mean(distance(turn) > 0.0) * 0.004 / (2.0 * math.pi)
+    found = exact_probability(cell, angle=angle)
+    assert found.p_global == pytest.approx(share, abs=2e-6)
+    assert found.p_global > 2e-4
+
+
+def test_where_a_touch_is_not_told_from_a_miss_it_is_not_called_exact():
+    """Less than 10⁻⁷ from the angle at which the boundary touches the circle."""
+    cell = prepared({"k": 2, "init": "sphere", "share": 0.5})
+    radius = math.sqrt(cell.ratio / 2)
+    turn = np.linspace(-math.pi, math.pi, 2001)
+    for _ in range(4):
+        angle = boundary(cell).angle(radius * np.cos(turn), radius * np.sin(turn))
+        turn = turn[np.argmax(angle)] + 0.1 * (turn - 0.5 * (turn[0] + turn[-1]))
+    touching = float(angle.max())
+    with pytest.raises(NotExactError):
+        exact_probability(cell, angle=touching + 1e-9)
+    assert exact_probability(cell, angle=touching + 1e-5).p_global == 0.0
+
+
+@pytest.mark.parametrize(
+    ("words", "angle"),
+    [
+        ({"k": 2, "ratio": 2, "activation": "leaky_relu", "slope": 0.5, "init_scale": 0.5}, 1.6),
+        ({"k": 3, "ratio": 3, "activation": "leaky_relu", "slope": 0.9}, 1.8),
+        ({"k": 1, "ratio": 1, "activation": "gelu", "init_scale": 0.5}, 2.0),
+    ],
+    ids=str,
+)
+def test_a_teacher_with_one_weight_leaves_one_coordinate(words, angle):
+    """a* ∝ 1: y has no influence, and P(global) is that of x beyond its threshold."""
+    cell = Cell(p=6, init="gaussian", **words)
+    edge = boundary(cell)
+    place = bisected(
+        lambda x: edge.distance(angle, x, np.zeros_like(x)), np.array([-30.0]), np.array([30.0])
+    )
+    found = exact_probability(cell, angle=angle)
+    assert found.p_global == pytest.approx(norm.sf(place[0] / cell.init_scale), abs=1e-11)
+    assert 0.3 < found.p_global < 0.7
+
+
+@pytest.mark.heavy
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@given(
+    k=st.integers(2, 60),
+    share=st.floats(0.02, 0.95),
+    teacher_norm=st.floats(0.2, 6.0),
+    b=st.floats(0.1, 1.0),
+    law=st.sampled_from(
+        [("ball", 1.0), ("ball", 6.0), ("sphere", 1.0), ("sphere", 3.0), ("gaussian", 0.5)]
+    ),
+    aside=st.floats(-0.3, 0.3),
+    a_mean=st.floats(-0.1, 0.1),
+    exponent=st.floats(-8.0, -0.5),
+    activation=st.sampled_from(["relu", "leaky_relu"]),
+)
+def test_errors_are_honest_on_drawn_cells(
+    k, share, teacher_norm, b, law, aside, a_mean, exponent, activation
+):
+    """Against the same asked for eleven digits; refusals are honest too."""
+    init, scale = law
+    cell = Cell(
+        k=k, p=6, ratio=min(share * (k + math.pi - 1) / math.pi, k), teacher_norm=teacher_norm,
+        step_size=2 * math.pi * b / (k + math.pi - 1), init=init, init_scale=scale,
+        activation=activation, slope=0.1 if activation == "leaky_relu" else None,
+    )  # fmt: skip
+    edge = boundary(cell)
+    if not edge.exists:
+        return
+    start = {
+        "angle": float(np.clip(edge.angle(0.0, 0.0) + aside, 0.1, 3.0)),
+        "a_mean": a_mean,
+    }
+    try:
+        right = exact_probability(cell, tolerance=1e-11, **start)
+        found = exact_probability(cell, tolerance=10.0**exponent, **start)
+    except NotExactError:
+        return
+    assert abs(found.p_global - right.p_global) <= found.error + right.error
+
+
 def test_a_law_that_misses_the_boundary_is_on_one_side():
     cell = prepared({"k": 6, "init": "ball", "init_scale": 0.1, "share": 0.5})
     assert exact_probability(cell, angle=1.0).p_spurious == 0.0
@@ -145,16 +239,16 @@ CAP = prepared(
 ORDINARY = {
     "k": st.integers(3, 120),
     "share": st.floats(0.0, 0.9),
-    "norm": st.floats(0.1, 3.0),
+    "teacher_norm": st.floats(0.1, 3.0),
     "init": st.sampled_from(["ball", "sphere"]),
     "scale": st.floats(0.1, 3.0),
     "angle": st.floats(0.2, 2.9) | st.none(),
 }
 
 
-def reaches_ten_digits(k, share, norm, init, scale, angle):
+def reaches_ten_digits(k, share, teacher_norm, init, scale, angle):
     cell = Cell(
-        k=k, p=6, ratio=share * (k + math.pi - 1) / math.pi, teacher_norm=norm, init=init,
+        k=k, p=6, ratio=share * (k + math.pi - 1) / math.pi, teacher_norm=teacher_norm, init=init,
         init_scale=scale, step_size=0.05 if k <= 100 else 0.04,
     )  # fmt: skip
     start = {} if angle is None else {"angle": angle}

@@ -1,8 +1,8 @@
 """Full Monte Carlo, reduced Monte Carlo and quadrature answer one question alike.
 
 Cells are drawn by hypothesis. Each count is tested against the exact probability by an exact
-binomial test at 1e-7, so that the fast suite (8 cells × 2 engines) gives a false alarm in 2e-6
-of seeds, the heavy one (5 laws × 30 × 2) in 3e-5.
+binomial test at 1e-7, so that the fast suite (8 cells × 2 engines, and 4 × 2) gives a false alarm in 2e-6
+of seeds, the heavy one (8 laws × 30 × 2) in 5e-5.
 """
 
 import math
@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.counts import Counts
+from jaxcnn.basin.boundary import boundary
 from jaxcnn.basin.exact import exact_probability
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.run import Job, run
@@ -30,6 +31,7 @@ cells = st.fixed_dictionaries(
         "teacher_norm": st.floats(0.3, 2.5),
         "init_scale": st.floats(0.3, 2.0),
         "b": st.floats(0.2, 0.9),
+        "aside": st.floats(-0.1, 0.1),
     }
 )
 
@@ -55,9 +57,13 @@ def agree(drawn, init, filter_init, restarts):
         teacher_norm=drawn["teacher_norm"],
         step_size=2 * math.pi * b / (k + math.pi - 1),
         init=init,
-        filter_init=filter_init,
+        filter_init="sphere" if filter_init == "shortcut" else filter_init,
         **({} if init == "zero" else scale),
     )
+    if filter_init == "shortcut":
+        # A fixed angle near the threshold of a = 0, where both outcomes are likely.
+        middle = float(boundary(cell).angle(0.0, 0.0))
+        cell = cell.with_(filter_init="shortcut", teacher_angle=middle + drawn["aside"])
     tolerance = 1e-4 if filter_init == "gaussian" else 1e-8
     right = exact_probability(cell, tolerance=tolerance)
     assert right.error <= tolerance
@@ -77,6 +83,12 @@ def test_three_engines_agree(drawn):
     agree(drawn, "ball", "sphere", 2000)
 
 
+@settings(max_examples=4, deadline=None, derandomize=True, database=None)
+@given(drawn=cells)
+def test_three_engines_agree_at_a_fixed_angle(drawn):
+    agree(drawn, "ball", "shortcut", 2000)
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("init", "filter_init"),
@@ -86,6 +98,9 @@ def test_three_engines_agree(drawn):
         ("gaussian", "sphere"),
         ("zero", "sphere"),
         ("ball", "gaussian"),
+        ("ball", "shortcut"),
+        ("sphere", "shortcut"),
+        ("gaussian", "shortcut"),
     ],
 )
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)

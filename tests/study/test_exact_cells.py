@@ -1,5 +1,8 @@
 """Many cells at once: the answers of each alone, in their order."""
 
+import threading
+import time
+
 import pytest
 
 import jaxcnn
@@ -36,7 +39,7 @@ def test_what_one_cell_takes_is_refused_for_many(options):
 
 @pytest.mark.parametrize("wrong", [[Teacher(k=4, p=2, ratio=1.0)], 4, "cells"])
 def test_what_is_no_cell_is_named(wrong):
-    with pytest.raises(InputError, match="must be a Teacher, a Cell or cells"):
+    with pytest.raises(InputError, match="must be a Teacher, a Cell or a list of cells"):
         jaxcnn.exact(wrong)
 
 
@@ -52,3 +55,14 @@ def test_an_iterator_that_is_left_takes_no_further_cells():
     next(answers)
     answers.close()
     assert len(taken) == 2 * cpu_count() + 1
+
+
+def test_nobody_waits_for_a_cell_in_progress():
+    """The cell alone takes minutes; its thread ends with its next trial runs."""
+    slow = jaxcnn.Cell(k=25, ratio=4, step_size=2e-5)
+    before = threading.active_count()
+    began = time.monotonic()
+    assert list(exact_probabilities([slow], seconds=0.2)) == []
+    while threading.active_count() > before and time.monotonic() < began + 60.0:
+        time.sleep(0.1)
+    assert threading.active_count() == before
