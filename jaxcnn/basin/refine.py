@@ -141,11 +141,11 @@ def _left(gaps: Sequence[Array]) -> Array:
     """
     new, old = gaps[-1], gaps[-2]
     if len(gaps) < 3:
-        return np.maximum(4.0 * new, 0.5 * old)
+        return np.maximum(6.0 * new, 0.75 * old)
     older = gaps[-3]
     steady = (new <= STEADY * old) & (old <= STEADY * older)
     regular = np.maximum(2.0 * new, 0.05 * old)
-    return np.where(steady, regular, np.maximum.reduce([4.0 * new, 0.5 * old, 0.2 * older]))
+    return np.where(steady, regular, np.maximum.reduce([6.0 * new, 0.75 * old, 0.3 * older]))
 
 
 def _gap(one: Sum, two: Sum) -> Array:
