@@ -289,26 +289,37 @@ def _edge(stepper: Stepper) -> tuple[Frame, Wave, int]:
 def _changes(wave: Wave) -> tuple[Array, Array]:
     """Directions in which a wave changes sign, and half widths of arcs that it leaves open.
 
-    Between two samples of one sign it can dip through 0: there the parabola through three of them
-    has two roots. Where the dip ends nearer to 0 than the wave is known, nobody can say.
+    Between two samples of one sign it can dip through 0, which the parabola through three of them
+    shows. Where the dip ends nearer to 0 than the wave is known, nobody can say.
     """
-    count, gap = _FINE, 2.0 * np.pi / _FINE
-    fine = np.fft.irfft(wave, count) * count
+    gap = 2.0 * np.pi / _FINE
+    fine = np.fft.irfft(wave, _FINE) * _FINE
     before, after = np.roll(fine, 1), np.roll(fine, -1)
-    (at,) = np.nonzero((fine > 0.0) != (after > 0.0))
-    roots = [gap * (at + fine[at] / (fine[at] - after[at]))]
     bend, slope = before - 2.0 * fine + after, 0.5 * (after - before)
     with np.errstate(divide="ignore", invalid="ignore"):
         place, lowest = -slope / bend, fine - 0.5 * slope * slope / bend
-        known = np.abs(lowest) > 10.0 * _TAIL
-        half = np.sqrt(2.0 * np.maximum(-lowest / bend, 0.0))
         width = np.sqrt(2.0 * (np.abs(lowest) + 10.0 * _TAIL) / np.abs(bend))
     alike = ((before > 0.0) == (fine > 0.0)) & ((after > 0.0) == (fine > 0.0))
     dip = alike & (bend * fine > 0.0) & (np.abs(place) <= 0.5)
+    known = np.abs(lowest) > 10.0 * _TAIL
+    (at,) = np.nonzero((fine > 0.0) != (after > 0.0))
     (hidden,) = np.nonzero(dip & known & (lowest * fine < 0.0))
-    for side in (-1.0, 1.0):
-        roots.append(gap * (hidden + place[hidden] + side * half[hidden]))
-    return np.sort(np.concatenate(roots)), gap * width[dip & ~known]
+    bottom = hidden + place[hidden]
+    low = gap * np.concatenate([at, bottom - 1.0, bottom])
+    high = gap * np.concatenate([at + 1.0, bottom, bottom + 1.0])
+    harmonics = np.arange(1, wave.size)
+    rising = _value(wave, harmonics, high) > 0.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        past = (_value(wave, harmonics, middle) > 0.0) == rising
+        low, high = np.where(past, low, middle), np.where(past, middle, high)
+    return np.sort(0.5 * (low + high)), gap * width[dip & ~known]
+
+
+def _value(wave: Wave, harmonics: NDArray[np.intp], turn: Array) -> Array:
+    """The function of which these are the Fourier coefficients."""
+    rotated = np.exp(1j * np.outer(turn, harmonics)) @ wave[1:]
+    return np.asarray(wave[0].real + 2.0 * rotated.real, dtype=np.float64)
 
 
 def _crossings(

@@ -12,6 +12,7 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.basin.boundary import boundary
 from jaxcnn.basin.exact import exact_probability
+from jaxcnn.basin.fixed_angle import _changes
 from jaxcnn.basin.rules import law_rule, symmetric_rule
 
 
@@ -113,37 +114,53 @@ def test_two_patches_on_the_sphere_are_an_arc():
     assert found.error < 1e-10
 
 
-def test_an_arc_of_a_thousandth_is_seen():
-    """The boundary all but touches the circle: 2.3e-4 of it lies on the global side."""
-    cell = prepared({"k": 2, "init": "sphere", "share": 0.5})
-    angle, radius = 2.0855481256781134, math.sqrt(cell.ratio / 2)
+TOUCH = prepared({"k": 2, "init": "sphere", "share": 0.5})
 
-    def distance(turn):
-        return boundary(cell).distance(angle, radius * np.cos(turn), radius * np.sin(turn))
 
-    middle, wide = 0.0, math.pi
-    for _ in range(3):
-        turn = middle + wide * np.linspace(-1.0, 1.0, 401)
-        middle, wide = float(turn[np.argmax(distance(turn))]), 0.02 * wide
+def touching():
+    """The angle at which the boundary touches the circle of `TOUCH`, and the direction in which."""
+    radius, turn = math.sqrt(TOUCH.ratio / 2), np.linspace(-math.pi, math.pi, 2001)
+    for _ in range(4):
+        angle = boundary(TOUCH).angle(radius * np.cos(turn), radius * np.sin(turn))
+        middle = float(turn[np.argmax(angle)])
+        turn = middle + 0.1 * (turn - 0.5 * (turn[0] + turn[-1]))
+    return float(angle.max()), middle, radius
+
+
+def test_arcs_of_a_thousandth_are_seen():
+    """The boundary all but touches the circle: some 2e-4 of it lies on the global side."""
+    touch, middle, radius = touching()
     turn = middle + 0.002 * (np.arange(-2000, 2000) + 0.5) / 2000
-    share = np.mean(distance(turn) > 0.0) * 0.004 / (2.0 * math.pi)
-    found = exact_probability(cell, angle=angle)
-    assert found.p_global == pytest.approx(share, abs=2e-6)
-    assert found.p_global > 2e-4
+    for less in (1.5e-7, 2e-7, 2.5e-7, 3e-7):
+        distance = boundary(TOUCH).distance(
+            touch - less, radius * np.cos(turn), radius * np.sin(turn)
+        )
+        share = np.mean(distance > 0.0) * 0.004 / (2.0 * math.pi)
+        assert share > 1e-4
+        found = exact_probability(TOUCH, angle=touch - less)
+        assert found.p_global == pytest.approx(share, abs=1e-6)
+
+
+def test_an_arc_between_two_samples_is_seen():
+    """cos(β − β₀) − 1 + d is positive for |β − β₀| < arccos(1 − d)."""
+    gap = 2.0 * math.pi / 4096
+    for place in (100.5, 100.3, 0.5):
+        centre, d = gap * place, 2e-7
+        found, unseen = _changes(np.array([d - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
+        half = math.acos(1.0 - d)
+        np.testing.assert_allclose(found, [centre - half, centre + half], atol=1e-6)
+        assert 2.0 * half < gap
+        assert not unseen.size
+        found, unseen = _changes(np.array([-1e-8 - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
+        assert not found.size
+        assert unseen == pytest.approx([math.sqrt(2.0 * 1.1e-7)], rel=1e-2)
 
 
 def test_where_a_touch_is_not_told_from_a_miss_it_is_not_called_exact():
-    """Less than 10⁻⁷ from the angle at which the boundary touches the circle."""
-    cell = prepared({"k": 2, "init": "sphere", "share": 0.5})
-    radius = math.sqrt(cell.ratio / 2)
-    turn = np.linspace(-math.pi, math.pi, 2001)
-    for _ in range(4):
-        angle = boundary(cell).angle(radius * np.cos(turn), radius * np.sin(turn))
-        turn = turn[np.argmax(angle)] + 0.1 * (turn - 0.5 * (turn[0] + turn[-1]))
-    touching = float(angle.max())
+    touch, _, _ = touching()
     with pytest.raises(NotExactError):
-        exact_probability(cell, angle=touching + 1e-9)
-    assert exact_probability(cell, angle=touching + 1e-5).p_global == 0.0
+        exact_probability(TOUCH, angle=touch + 1e-9)
+    assert exact_probability(TOUCH, angle=touch + 1e-5).p_global == 0.0
 
 
 @pytest.mark.parametrize(
