@@ -313,7 +313,10 @@ def _changes(wave: Wave) -> tuple[Array, Array]:
         middle = 0.5 * (low + high)
         past = (_value(wave, harmonics, middle) > 0.0) == rising
         low, high = np.where(past, low, middle), np.where(past, middle, high)
-    return np.sort(0.5 * (low + high)), gap * width[dip & ~known]
+    turns = np.sort(0.5 * (low + high))
+    # A dip half way between two samples is found from both.
+    same = np.diff(turns, prepend=-1.0) < 1e-3 * gap
+    return turns[~same], gap * width[dip & ~known]
 
 
 def _value(wave: Wave, harmonics: NDArray[np.intp], turn: Array) -> Array:

@@ -20,7 +20,7 @@ from scipy.special import gammainccinv, gammaincinv, gammaln
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.basin.fixed_angle import chords, one_start
 from jaxcnn.basin.marginal import angle_density, angle_split
-from jaxcnn.basin.problem import INSTEAD
+from jaxcnn.basin.problem import INSTEAD, Array
 from jaxcnn.basin.refine import ROUNDING, Converged, Sum, refine
 from jaxcnn.basin.rules import plane_rule
 from jaxcnn.basin.stepping import Stepper
@@ -133,12 +133,28 @@ def angles(
     below, above = zip(*(angle_split(p, found.at) for p in ps), strict=True)
     noise = [angle_density(p, found.at) * error + ~found.ordered for p in ps]
     sums, first = [], 0
-    for rule in rules:
+    for rule, order in zip(rules, orders, strict=True):
         part = slice(first, first + rule.weight.size)
         good, bad, rest = (
             np.array([rule.weight @ each[part] for each in every])
             for every in (below, above, noise)
         )
-        sums.append(Sum(good, bad, rest, 0 if first else found.evaluations))
+        steps = np.array([_steps(each[part], rule.weight, order) for each in below])
+        sums.append(Sum(good, bad, rest, 0 if first else found.evaluations, steps))
         first = part.stop
     return sums
+
+
+def _steps(below: Array, weight: Array, order: int) -> float:
+    """What steps of more than a half between neighbours on a circle may hide.
+
+    At a large p the angle decides within a narrow band of the plane. Where nodes jump over it, each
+    circle is off by a part of a node's weight wherever it crosses, one as good as independent
+    of the next, and orders that agree to less agree by chance.
+    """
+    turns = 2 * order + 1
+    if below.size % turns:
+        return 0.0  # a single point
+    rings, each = below.reshape(-1, turns), weight.reshape(-1, turns)
+    over = np.abs(rings - np.roll(rings, 1, axis=1)) > 0.5
+    return float(np.sqrt(np.sum(each[over] ** 2)))

@@ -39,12 +39,14 @@ class Sum(NamedTuple):
         bad: P(spurious), (ps,).
         noise: mass lost, and errors of thresholds, (ps,).
         evaluations: trial runs; of orders found together the first counts them all.
+        unresolved: what steps between neighbouring nodes may hide, (ps,) or 0.
     """
 
     good: Array
     bad: Array
     noise: Array
     evaluations: int
+    unresolved: Array | float = 0.0
 
 
 Rules = Callable[[Sequence[int]], Sequence[Sum]]
@@ -102,7 +104,7 @@ def refine(
         gaps.append(_gap(now, sums[i - 1]))
         if len(gaps) < 2:
             continue
-        error = _left(gaps) + now.noise
+        error = _left(gaps) + now.noise + now.unresolved
         # Rounding is relative to each probability; the smaller one carries the digits.
         error = error + ROUNDING * np.minimum(1.0, 10.0 * np.minimum(now.good, now.bad))
         stated, rare = error, relative * np.minimum(now.good, now.bad)

@@ -144,7 +144,7 @@ def test_arcs_of_a_thousandth_are_seen():
 def test_an_arc_between_two_samples_is_seen():
     """cos(β − β₀) − 1 + d is positive for |β − β₀| < arccos(1 − d)."""
     gap = 2.0 * math.pi / 4096
-    for place in (100.5, 100.3, 0.5):
+    for place in (100.45, 100.3, 0.55):
         centre, d = gap * place, 2e-7
         found, unseen = _changes(np.array([d - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
         half = math.acos(1.0 - d)
@@ -207,7 +207,7 @@ def test_errors_are_honest_on_drawn_cells(
     cell = Cell(
         k=k, p=6, ratio=min(share * (k + math.pi - 1) / math.pi, k), teacher_norm=teacher_norm,
         step_size=2 * math.pi * b / (k + math.pi - 1), init=init, init_scale=scale,
-        activation=activation, slope=0.1 if activation == "leaky_relu" else None,
+        activation=activation, **({"slope": 0.1} if activation == "leaky_relu" else {}),
     )  # fmt: skip
     edge = boundary(cell)
     if not edge.exists:
