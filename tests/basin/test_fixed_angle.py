@@ -272,7 +272,10 @@ def reaches_ten_digits(k, share, teacher_norm, init, scale, angle):
         init_scale=scale, step_size=0.05 if k <= 100 else 0.04,
     )  # fmt: skip
     start = {} if angle is None else {"angle": angle}
-    assert exact_probability(cell, **start).error <= 1e-10
+    found = exact_probability(cell, **start)
+    assert found.error <= 1e-10
+    rough = exact_probability(cell, tolerance=1e-4, **start)
+    assert abs(rough.p_global - found.p_global) <= rough.error + found.error + 1e-15
 
 
 def test_a_boundary_that_cuts_off_a_cap():

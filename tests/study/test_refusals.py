@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jaxcnn.base.cell import Cell
+from jaxcnn.base.cell import _ALONE, Cell
 from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.study.build import build
 from jaxcnn.study.exact import exact
@@ -73,3 +73,9 @@ def test_no_exact_value(words, said, monkeypatch, capsys):
     assert status == 2
     assert text.count("\n") == 1
     assert said in text
+
+
+def test_fields_whose_company_is_not_asked_for_are_in_no_rule():
+    named = {name for names, _, _ in Cell(**BASE)._company() for name in names}
+    assert "slope" in named
+    assert not named & _ALONE
