@@ -26,7 +26,8 @@ from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.run import Job, run
-from jaxcnn.study.build import build, full_settings
+from jaxcnn.study.build import build
+from jaxcnn.study.built import full_settings
 
 SIZES = (
     *((4, 2), (25, 6), (25, 20), (100, 20), (100, 100), (300, 300), (1000, 1000)),

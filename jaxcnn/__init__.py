@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxcnn.model.landscape import Landscape as Landscape
     from jaxcnn.model.landscape import landscape as landscape
     from jaxcnn.model.teacher import Teacher as Teacher
-    from jaxcnn.study.build import Start as Start
+    from jaxcnn.study.built import Start as Start
     from jaxcnn.study.compare import compare as compare
     from jaxcnn.study.estimate import Estimate as Estimate
     from jaxcnn.study.estimate import estimate as estimate
@@ -76,7 +76,7 @@ _WHERE = {
     "Landscape": "jaxcnn.model.landscape",
     "Outcome": "jaxcnn.base.outcome",
     "RunDirectory": "jaxcnn.study.run_directory",
-    "Start": "jaxcnn.study.build",
+    "Start": "jaxcnn.study.built",
     "Study": "jaxcnn.study.study",
     "Table1": "jaxcnn.study.paper",
     "Teacher": "jaxcnn.model.teacher",

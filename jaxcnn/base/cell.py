@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -238,6 +238,26 @@ class Cell:
         return replace(self, **changes)
 
 
+def with_free(cell: Cell, numbers: Mapping[str, Any]) -> Cell:
+    """A cell like another but for its `FREE` numbers, without checks.
+
+    In a tenth of the time of `Cell`: for grids, whose values have been checked one by one.
+
+    Args:
+        cell: gives the other fields.
+        numbers: by field, as `Cell` keeps them, ratio ≤ k; `step_size` must be among them if k
+            is, None for its default.
+    """
+    new = object.__new__(Cell)
+    for put, value in zip(_SETTERS.values(), _values(cell), strict=True):
+        put(new, value)
+    for name, value in numbers.items():
+        _SETTERS[name](new, value)
+    if new.step_size is None:
+        _SETTERS["step_size"](new, default_step_size(new.k, new.optimizer))
+    return new
+
+
 def default_step_size(k: int, optimizer: str = "sgd") -> float:
     """π/(k+π−1): the step size at which b = η(k+π−1)/2π is ½, half of the proved range.
 
@@ -253,9 +273,14 @@ def _either(words: tuple[str, ...]) -> str:
 
 _FIELDS = fields(Cell)
 _DEFAULTS = tuple(f.default for f in _FIELDS)
-_values = operator.attrgetter(*(f.name for f in _FIELDS))
+_NAMES = tuple(f.name for f in _FIELDS)
+_values = operator.attrgetter(*_NAMES)
+_SETTERS = {name: Cell.__dict__[name].__set__ for name in _NAMES}  # past the frozen __setattr__
 _ALONE = {"k", "ratio", "p", "teacher_norm", "activation", "init", "step_size", "max_steps"}
 """Fields that never need the company of others."""
+
+FREE = ("k", "ratio", "p", "teacher_norm", "step_size", "max_steps")
+"""Numbers that go with whatever the other fields are, but for ratio ≤ k."""
 
 _NOISE = tuple(f.name for f in _FIELDS if f.name.startswith("noise_"))
 _NEEDS_MOMENTUM, _NEEDS_DECAY, _NEEDS_EPSILON = (

@@ -6,12 +6,12 @@ a start padded to more patches are those of the start itself (partitionable thre
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn.model.population import Student, Target
 
@@ -104,8 +104,9 @@ def _unit(x: jax.Array) -> jax.Array:
     return x / size
 
 
-def radius(kind: str, init_scale: float, total: float, patches: int) -> float:
-    """`FullStart.scale`: times |U|/√k for ball and sphere, as given for the others."""
-    return (
-        init_scale * abs(total) / math.sqrt(patches) if kind in ("ball", "sphere") else init_scale
-    )
+def radius(kind: str, init_scale: Any, total: Any, patches: Any) -> Any:
+    """`FullStart.scale`: times |U|/√k for ball and sphere, as given for the others.
+
+    Of numbers, or of arrays of them.
+    """
+    return init_scale * abs(total) / np.sqrt(patches) if kind in ("ball", "sphere") else init_scale

@@ -6,6 +6,7 @@ declares them, and the keys of `zip` are one key together. A cell is made when a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
@@ -14,7 +15,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxcnn.base.cell import Cell, cell_options
+from jaxcnn.base.cell import FREE, Cell, cell_options, with_free
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.study.axis import (
     FIELDS,
@@ -28,6 +29,8 @@ from jaxcnn.study.axis import (
 )
 
 _KEPT = 4096  # cells that were made and may be asked for again
+
+_FILLED = ("step_size", "filter_step_size")  # for which `Cell` finds a default
 
 _DEFAULTS = {option.name: option.default for option in cell_options()}
 
@@ -81,6 +84,12 @@ class CellGrid(Sequence[Cell]):
         self._shape = tuple(len(self._columns[names[0]]) for names in self.axes)
         self._positions = np.arange(size)
         self._made: dict[int, Cell] = {}
+        self._bases: dict[tuple[Value, ...], Cell] = {}
+        varied = [name for names in self.axes for name in names]
+        self._free = [name for name in varied if name in FREE]
+        self._company = [name for name in varied if name not in FREE]
+        self._fixed_free = {"step_size": None}  # then it follows from k
+        self._fixed_free |= {name: self.fixed[name] for name in FREE if name in self.fixed}
 
     def keep_existing(self, skip: bool) -> None:
         """Try every cell, and leave out those that cannot exist.
@@ -92,6 +101,8 @@ class CellGrid(Sequence[Cell]):
             InputError: for the first that cannot exist, if they are refused; if none is left;
                 or if two are the same.
         """
+        if self._all_exist():
+            return
         exists = np.ones(len(self), dtype=bool)
         hashes = np.zeros(len(self), dtype=np.int64)
         columns = self.columns()
@@ -144,11 +155,56 @@ class CellGrid(Sequence[Cell]):
             return [self[i] for i in range(*index.indices(len(self)))]
         cell = self._made.get(index)
         if cell is None:
-            cell = Cell(**self.fixed, **self.values(index))
+            cell = self._make(self.values(index))
             if len(self._made) >= _KEPT:
                 self._made.clear()
             self._made[index] = cell
         return cell
+
+    def _make(self, values: Mapping[str, Value]) -> Cell:
+        """A cell that is known to exist."""
+        company = tuple([values[name] for name in self._company])
+        like = self._bases.get(company)
+        if like is None:
+            like = self._base(company)
+            if len(self._bases) >= _KEPT:
+                self._bases.clear()
+            self._bases[company] = like
+        numbers = {name: values[name] for name in self._free}
+        return with_free(like, {**self._fixed_free, **numbers})
+
+    def _base(self, company: tuple[Value, ...]) -> Cell:
+        """A cell that has these values where fields must go together."""
+        own = dict(zip(self._company, company, strict=True))
+        return Cell(**{"k": 1, **self.fixed, "ratio": 0.0, **own})
+
+    def _all_exist(self) -> bool:
+        """Whether it is plain, without trying each cell, that all exist and no two are equal."""
+        choices: list[list[tuple[Value, ...]]] = []
+        for names in self.axes:
+            rows = list(zip(*(self._columns[name] for name in names), strict=True))
+            if len(set(rows)) < len(rows):
+                return False
+            together = [name for name in names if name in self._company]
+            choices.append(list(zip(*(self._columns[name] for name in together), strict=True)))
+        if any(None in self._columns.get(name, ()) for name in _FILLED):
+            return False  # it may be equal to the cell that spells its default out
+        if np.any(self._numbers("ratio") > self._numbers("k")):
+            return False
+        try:
+            for parts in itertools.product(*(dict.fromkeys(rows) for rows in choices if rows)):
+                self._base(tuple(itertools.chain.from_iterable(parts)))
+        except InputError:
+            return False
+        return True
+
+    def _numbers(self, name: str) -> NDArray[np.float64]:
+        """The values of a numeric key in all cells, or the one that is fixed."""
+        for axis, names in enumerate(self.axes):
+            if name in names:
+                taken: NDArray[np.float64] = np.array(self._columns[name], float)
+                return taken[self.places()[:, axis]]
+        return np.array(self.fixed[name], float)
 
     def __iter__(self) -> Iterator[Cell]:
         return (self[index] for index in range(len(self)))

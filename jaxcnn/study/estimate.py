@@ -19,7 +19,8 @@ from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.run import Account, Job, Progress, run
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
-from jaxcnn.study.build import Built, Start, build
+from jaxcnn.study.build import build
+from jaxcnn.study.built import Built, Start
 from jaxcnn.study.rules import MEMORY, Custom
 
 

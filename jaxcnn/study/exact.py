@@ -16,7 +16,7 @@ from jaxcnn.basin.boundary import boundary as boundary_of
 from jaxcnn.basin.conditional import Conditional, conditional_probability
 from jaxcnn.basin.exact import TOLERANCE, Exact, exact_probabilities, exact_probability
 from jaxcnn.model.teacher import Teacher
-from jaxcnn.study.build import Start
+from jaxcnn.study.built import Start
 from jaxcnn.study.estimate import cell_of, custom_of
 
 

@@ -26,7 +26,8 @@ from jaxcnn.base.html_table import html_table
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.basin.exact import exact_probabilities
 from jaxcnn.engine.run import Account, Job, Progress, run
-from jaxcnn.study.build import build, check_every, full_settings
+from jaxcnn.study.build import build
+from jaxcnn.study.built import check_every, full_settings
 
 RATIOS = (0, 1, 4, 9, 16, 25)
 PRINTED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ def sweep(
         raise RefusedError("workers", workers, "are the cluster's when a client is given")
     arguments = runner_words(study)
     local = EngineRunner(**arguments)
-    for _, cell in zip(range(_CHECKED), study.cells, strict=False):
-        local.build(cell)
+    local.check(islice(study.cells, _CHECKED))
     spec = RunnerSpec.of(ENGINE, arguments)
     cluster = None if client is None else DaskWorkers(spec, client)
     with _directory(out) as place:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, compress, islice
 from typing import Any
 
 import jax
@@ -14,10 +15,12 @@ from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
 from jaxcnn.engine.run import Job, run_each
-from jaxcnn.study.build import Built, build, check_every, full_settings, reduced_settings
+from jaxcnn.study.build import build, build_many
+from jaxcnn.study.built import Built, check_every, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult
 
 _SMALL, _CELLS = 4096, 4096  # bytes of parameters of a cell, and cells, that a runner keeps
+_SOME = 128  # cells that are held at once to be checked
 
 
 @dataclass(frozen=True)
@@ -70,51 +73,63 @@ class EngineRunner:
 
     def build(self, cell: Cell) -> Built:
         """The cell as this study runs it; small ones are kept, up to some thousands."""
-        return self._built(cell)[0]
+        return self._built([cell])[0][0]
 
-    def _built(self, cell: Cell) -> tuple[Built, int]:
-        """The cell, and the number of what must agree for cells to share a launch."""
-        kept = self._kept.pop(cell, None)
-        if kept is not None:
-            self._kept[cell] = kept
-            return kept
-        built = self._build(cell)
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Build cells, to see whether one is refused.
+
+        Raises:
+            InputError, RefusedError: if one is.
+        """
+        left = iter(cells)
+        while some := list(islice(left, _SOME)):
+            self._built(some)
+
+    def _built(self, cells: Sequence[Cell]) -> list[tuple[Built, int]]:
+        """Each cell, and the number of what must agree for cells to share a launch."""
+        kept = self._kept
+        # A large cell is not kept, but its tasks lie together.
+        changes = [i == 0 or cell is not cells[i - 1] for i, cell in enumerate(cells)]
+        own = list(compress(cells, changes))
+        known = [kept.pop(cell, None) for cell in own]
+        new = [cell for cell, one in zip(own, known, strict=True) if one is None]
+        made = iter(self._build(new))
+        found = [one or self._with_shape(next(made)) for one in known]
+        for cell, one in zip(own, found, strict=True):  # the latest used are kept
+            if one[0].engine != "full" or _bytes(one[0].params) <= _SMALL:
+                kept[cell] = one
+        while len(kept) > _CELLS:
+            del kept[next(iter(kept))]
+        return [found[i - 1] for i in accumulate(changes)]
+
+    def _build(self, cells: Sequence[Cell]) -> list[Built]:
+        made = build_many(cells, engine=self.engine, dtype=self.dtype)
+        if self.patches is None:
+            return made
+        for i, cell in enumerate(cells):
+            if isinstance(made[i].family, FullDescent):
+                lanes = full_settings(self.patches + self.patch_size, check_every(cell))
+                words: dict[str, Any] = {"engine": self.engine, "dtype": self.dtype}
+                made[i] = build(cell, **words, patches=self.patches, settings=lanes)
+        return made
+
+    def _with_shape(self, built: Built) -> tuple[Built, int]:
         key: Hashable = (built.family, built.settings, built.x64)
-        small = True
         if built.engine == "full":  # the numbers of four scalars have one shape in each family
             leaves, tree = jax.tree.flatten(built.params)
             key = key, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-            small = sum(leaf.nbytes for leaf in leaves) <= _SMALL
-        shape = self._shapes.setdefault(key, len(self._shapes))
-        if small:
-            if len(self._kept) >= _CELLS:
-                del self._kept[next(iter(self._kept))]
-            self._kept[cell] = built, shape
-        return built, shape
-
-    def _build(self, cell: Cell) -> Built:
-        built = build(cell, engine=self.engine, dtype=self.dtype, patches=None)
-        if self.patches is None or not isinstance(built.family, FullDescent):
-            return built
-        settings = full_settings(self.patches + self.patch_size, check_every(cell))
-        return build(
-            cell, engine=self.engine, dtype=self.dtype, patches=self.patches, settings=settings
-        )
+        return built, self._shapes.setdefault(key, len(self._shapes))
 
     def __call__(self, cells: Sequence[Cell], tasks: Sequence[Task]) -> Iterator[UnitResult]:
         """Run the tasks, `cells[i]` being the cell of `tasks[i]`; results as they land."""
-        built: list[Built] = []
         groups: dict[int, list[int]] = defaultdict(list)
-        last: tuple[Cell, Built, int] | None = None
-        for i, cell in enumerate(cells):
-            if last is None or last[0] != cell:  # a large cell is not kept; its tasks lie together
-                last = (cell, *self._built(cell))
-            built.append(last[1])
-            groups[last[2]].append(i)
+        built = self._built(cells)
+        for i, (_, shape) in enumerate(built):
+            groups[shape].append(i)
         for members in groups.values():
-            one = built[members[0]]
+            one, _ = built[members[0]]
             jobs = [
-                Job(built[i].params, tasks[i].first, tasks[i].count, cells[i].max_steps)
+                Job(built[i][0].params, tasks[i].first, tasks[i].count, cells[i].max_steps)
                 for i in members
             ]
             stream = f"{one.engine} seed {self.seed}"
@@ -128,3 +143,7 @@ class EngineRunner:
                         lane_steps=result.lane_steps,
                         stream=stream,
                     )
+
+
+def _bytes(params: Any) -> int:
+    return sum(int(leaf.nbytes) for leaf in jax.tree.leaves(params))

@@ -24,7 +24,8 @@ from jaxcnn.model.activation import relu
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.population import Student
 from jaxcnn.model.teacher import Teacher
-from jaxcnn.study.build import Built, Start, build
+from jaxcnn.study.build import build
+from jaxcnn.study.built import Built, Start
 from jaxcnn.study.estimate import cell_of
 
 TWO_PHASE = {"k": 20, "p": 25, "ratio": 1.0, "step_size": 0.05}

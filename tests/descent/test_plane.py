@@ -12,7 +12,8 @@ from scipy.stats import ks_2samp
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import scalars
-from jaxcnn.study.build import Start, build
+from jaxcnn.study.build import build
+from jaxcnn.study.built import Start
 
 DRAWS = 20_000
 K, P = 7, 5

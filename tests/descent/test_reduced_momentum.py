@@ -14,7 +14,7 @@ from jaxcnn.descent.kernel import RELU
 from jaxcnn.model.activation import relu
 from jaxcnn.model.population import loss
 from jaxcnn.model.teacher import Teacher
-from jaxcnn.study.build import Start
+from jaxcnn.study.built import Start
 
 
 def projected(student, target):

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import kstest, norm, uniform
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.study.build import Start, build
+from jaxcnn.study.build import build
+from jaxcnn.study.built import Start
 
 DRAWS = 10_000
 K, P = 6, 4

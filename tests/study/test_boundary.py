@@ -7,7 +7,7 @@ import jaxcnn
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.model.activation import activation
 from jaxcnn.model.teacher import Teacher
-from jaxcnn.study.build import Start
+from jaxcnn.study.built import Start
 from jaxcnn.study.exact import boundary
 
 

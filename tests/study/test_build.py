@@ -8,7 +8,8 @@ import pytest
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, RefusedError
-from jaxcnn.study.build import Start, build
+from jaxcnn.study.build import build, build_many
+from jaxcnn.study.built import Start
 
 CELL = Cell(k=6, p=4, ratio=2.0, step_size=0.1)
 
@@ -57,3 +58,56 @@ def test_parameters_are_host_arrays_in_the_dtype():
             leaves = jax.tree.leaves(build(CELL, engine=engine, dtype=dtype).params)
             assert {str(leaf.dtype) for leaf in leaves} == {dtype}
             assert all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves)
+
+
+VARIED = [
+    CELL.with_(k=k, ratio=ratio, **changes)
+    for k, ratio in ((1, 1.0), (2, 0.5), (9, 0.0), (25, 4.0))
+    for changes in (
+        {},
+        {"step_size": 1e-6},
+        {"step_size": 3.0},
+        {"filter_step_size": 0.02},
+        {"filter_step_size": 1e-7},
+        {"init": "sphere"},
+        {"init": "gaussian", "init_scale": 0.3, "p": 2},
+        {"init": "zero"},
+        {"init": "box"},
+        {"filter_init": "gaussian", "teacher_norm": 0.55, "max_steps": 20},
+        {"filter_init": "shortcut", "teacher_angle": 0.7},
+        {"activation": "leaky_relu", "slope": 0.3},
+        {"activation": "sin"},
+        {"optimizer": "momentum"},
+        {"optimizer": "flow", "step_size": 0.1},
+        {"angle_tolerance": 0.01},
+        {"estimator": "relu", "activation": "step"},
+        {"samples": 50},
+    )
+]
+
+
+def outcome(call):
+    """What was built, in comparable form, or the sentence that refused it."""
+    try:
+        built = call()
+    except InputError as error:
+        return str(error)
+    leaves, tree = jax.tree.flatten(built.params)
+    numbers = [(type(leaf), leaf.dtype, leaf.tobytes()) for leaf in leaves]
+    words = built.family, built.engine, built.dtype, built.settings, built.proved, tree
+    return words, numbers
+
+
+@pytest.mark.parametrize("engine", ["auto", "reduced", "full", "fast"])
+@pytest.mark.parametrize("dtype", [None, "float32", "float64", "float16"])
+def test_many_cells_at_once_are_what_each_is_alone(engine, dtype):
+    words = {"engine": engine, "dtype": dtype}
+    alone = [outcome(lambda cell=cell: build(cell, **words)) for cell in VARIED]
+    for cell, own in zip(VARIED, alone, strict=True):
+        assert outcome(lambda cell=cell: build_many([cell], **words)[0]) == own
+    refused = next((own for own in alone if isinstance(own, str)), None)
+    assert refused is None or outcome(lambda: build_many(VARIED, **words)[0]) == refused
+    fine = [i for i, own in enumerate(alone) if not isinstance(own, str)]
+    together = build_many([VARIED[i] for i in fine], **words) if fine else []
+    for i, built in zip(fine, together, strict=True):
+        assert outcome(lambda built=built: built) == alone[i]

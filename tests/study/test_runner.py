@@ -11,7 +11,7 @@ import pytest
 from jaxcnn.base.cell import Cell
 from jaxcnn.study import executors
 from jaxcnn.study import runner as runner_module
-from jaxcnn.study.build import build
+from jaxcnn.study.build import build_many
 from jaxcnn.study.estimate import estimate
 from jaxcnn.study.runner import EngineRunner
 from jaxcnn.study.unit import Task
@@ -36,11 +36,11 @@ def test_tasks_of_many_cells_are_each_an_estimate():
 def test_a_cell_is_built_once_while_it_is_kept(monkeypatch):
     asked = []
 
-    def counted(cell, **words):
-        asked.append(cell)
-        return build(cell, **words)
+    def counted(cells, **words):
+        asked.extend(cells)
+        return build_many(cells, **words)
 
-    monkeypatch.setattr(runner_module, "build", counted)
+    monkeypatch.setattr(runner_module, "build_many", counted)
     monkeypatch.setattr(runner_module, "_CELLS", 2)
     runner = EngineRunner(seed=0)
     third = Cell(k=16, ratio=1.0, step_size=0.1)
@@ -58,13 +58,13 @@ def test_a_cell_is_built_once_while_it_is_kept(monkeypatch):
 def test_cells_of_other_shapes_or_rules_do_not_share_a_launch():
     runner = EngineRunner(seed=0, engine="full")
     sizes = [Cell(k=k, ratio=1.0, p=p, step_size=0.1) for k, p in ((4, 2), (4, 2), (5, 2), (4, 3))]
-    shapes = [runner._built(cell)[1] for cell in sizes]
+    shapes = [shape for _, shape in runner._built(sizes)]
     assert shapes[0] == shapes[1]
     assert len(set(shapes)) == 3
     runner = EngineRunner(seed=0)
     rules = [{}, {"step_size": 0.12}, {"step_size": 1e-3}, {"step_size": 1e-6}, {"init": "sphere"}]
     words = [{"k": 25, "ratio": 1.0, "step_size": 0.1} | rule for rule in rules]
-    shapes = [runner._built(Cell(**each))[1] for each in words]
+    shapes = [shape for _, shape in runner._built([Cell(**each) for each in words])]
     assert shapes[0] == shapes[1]
     assert len(set(shapes)) == 4
 

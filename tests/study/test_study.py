@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError
 from jaxcnn.study.axis import MOST_CELLS
+from jaxcnn.study.cell_grid import CellGrid
 from jaxcnn.study.study import Study
 
 
@@ -193,3 +194,44 @@ def test_cells_that_are_made_are_those_of_a_fresh_grid():
     made = study(grid={"k": [4, 25], "ratio": [1.0, 9.0]}, skip_impossible=True)
     for _ in range(2):
         assert [(cell.k, cell.ratio) for cell in made.cells] == [(4, 1.0), (25, 1.0), (25, 9.0)]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "axes"),
+    [
+        ({}, {"k": [4, 25], "ratio": [1.0, 4.0], "step_size": [0.1, 0.2]}),
+        ({"init": "sphere", "max_steps": 70}, {"k": [4, 25], "ratio": [0.0, 4.0]}),
+        ({"ratio": 2.0, "step_size": 0.3}, {"k": [4, 9], "init": ["ball", "box"]}),
+        ({"k": 9, "ratio": 2.0}, {"optimizer": ["sgd", "perturbed", "adam"], "p": [2, 6]}),
+        ({"k": 9, "ratio": 2.0}, {"samples": [30, 40], "batch": [10, 20], "p": [2, 6]}),
+        ({"k": 9, "ratio": 2.0}, {"step_size": [None, 0.3], "teacher_norm": [1.0, 2.0]}),
+    ],
+)
+def test_the_cells_of_a_grid_are_those_of_their_words(fixed, axes):
+    whole = study(fixed=fixed, grid=axes)
+    again = study(fixed=fixed, grid=axes)
+    for number in reversed(range(len(whole))):  # in an order in which nothing is kept yet
+        cell = again.cells[number]
+        told = Cell(**fixed, **whole.cells.values(number))
+        assert (cell, hash(cell), repr(cell)) == (told, hash(told), repr(told))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"grid": {"k": [25, 4], "ratio": [1.0, 9.0]}},
+        {"zip": {"k": [25, 4], "ratio": [1.0, 9.0]}, "grid": None},
+        {"fixed": {"ratio": 9.0}, "grid": {"k": [25, 4]}},
+        {"grid": {"k": [25], "ratio": [1.0, 2.0], "batch": [10, 50], "samples": [30, 60]}},
+        {"grid": {"k": [25], "ratio": [1.0], "optimizer": ["sgd", "flow"], "samples": [30]}},
+        {"grid": {"k": [25], "ratio": [1.0], "step_size": [0.1, 0.2, 0.1]}},
+        {"zip": {"k": [25, 25], "ratio": [1.0, 1.0]}, "grid": None},
+        {"grid": {"k": [25], "ratio": [1.0], "step_size": [None, math.pi / (24 + math.pi)]}},
+        {"fixed": {"k": 25, "ratio": 1.0, "optimizer": "perturbed"},
+         "grid": {"filter_step_size": [None, 0.2]}},
+    ],
+)  # fmt: skip
+def test_cells_that_are_not_tried_one_by_one_are_refused_as_if_they_were(words, monkeypatch):
+    quick = refused(**words)
+    monkeypatch.setattr(CellGrid, "_all_exist", lambda self: False)
+    assert refused(**words) == quick

@@ -1,0 +1,185 @@
+"""What a cell becomes: its family, its numbers, and the shape in which they are compiled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxcnn.base.cell import Cell
+from jaxcnn.base.errors import RefusedError
+from jaxcnn.descent.certificate import Rates
+from jaxcnn.descent.kernel import DescentKernel
+from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR
+from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.model.teacher import Teacher
+
+Draw = Callable[[jax.Array], jax.Array]
+
+
+class Sizes(NamedTuple):
+    """What four scalars need to know of a teacher.
+
+    Attributes:
+        total: U = 1ᵀa*.
+        power: A = ‖a*‖².
+        side: B = ‖a* − (U/k) 1‖.
+    """
+
+    total: float
+    power: float
+    side: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start laws that a cell has no words for; for Python only.
+
+    Attributes:
+        a: fixed a₀ (k,), or a function key → a₀, instead of the cell's `init`.
+        v: fixed v₀ (p,), or a function key → v₀, instead of the cell's `filter_init`.
+        angle: fixed angle φ₀ between v₀ and w* (‖v₀‖ = 1, uniform direction around w*).
+        a_mean: added to a₀: a number for every coordinate, or (k,).
+        v_mean: added to v₀: (p,).
+    """
+
+    a: Any = None
+    v: Any = None
+    angle: float | None = None
+    a_mean: Any = None
+    v_mean: Any = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the cell's own words say it all."""
+        return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A cell as the engine runs it.
+
+    Attributes:
+        family: parameters → `Dynamics`.
+        params: this cell's parameters, NumPy arrays and numbers in `dtype`.
+        engine: "full" or "reduced".
+        dtype: of the state.
+        settings: compiled shape.
+        proved: whether outcomes are certified; otherwise they rest on the cell's tolerances.
+    """
+
+    family: Family
+    params: Any
+    engine: str
+    dtype: str
+    settings: LaneSettings
+    proved: bool
+
+    @property
+    def x64(self) -> bool:
+        """Whether the engine needs 64-bit types."""
+        return self.dtype == "float64"
+
+
+@lru_cache(maxsize=4)  # a grid has runs of cells that differ in the dynamics alone
+def teacher_of(k: int, p: int, ratio: float, norm: float, angle: float | None) -> Teacher:
+    """The teacher that a cell's words describe."""
+    return Teacher(k=k, p=p, ratio=ratio, teacher_norm=norm, teacher_angle=angle)
+
+
+@lru_cache(maxsize=4)
+def sizes_of(teacher: Teacher) -> Sizes:
+    """U, A and B of a teacher, each without cancellation."""
+    a = teacher.a_star
+    total = math.fsum(a.tolist())
+    side = math.sqrt(math.fsum(((a - total / teacher.k) ** 2).tolist()))
+    return Sizes(total, math.fsum((a * a).tolist()), side)
+
+
+def rates_of(cell: Cell, kernel: DescentKernel, sizes: Sizes) -> Rates:
+    """The rates of a cell as Python floats."""
+    assert cell.step_size is not None  # Cell fills it in
+    filter_step = cell.step_size if cell.filter_step_size is None else cell.filter_step_size
+    return rates_at(cell.step_size, filter_step, cell.k, kernel, sizes)
+
+
+def rates_at(
+    step_size: Any, filter_step_size: Any, k: Any, kernel: DescentKernel, sizes: Any
+) -> Rates:
+    """Rates c = η/2π, the same for v, b = c (g(0) − m + k m), A, U²: of floats or of arrays."""
+    c, c_filter = step_size / (2 * math.pi), filter_step_size / (2 * math.pi)
+    b = c * (kernel.top - kernel.mean + k * kernel.mean)
+    return Rates(c, c_filter, b, sizes.power, sizes.total * sizes.total)
+
+
+def precision(dtype: str | None, rates: Rates) -> str:
+    """The dtype asked for, or the one that plain descent needs.
+
+    Raises:
+        RefusedError: float32 was asked for and increments would round away: runs drift by 10⁻³
+            radians at c = 10⁻⁶, on v and a as on four scalars.
+    """
+    small = min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR
+    if dtype == "float32" and small:
+        raise RefusedError(
+            "dtype",
+            "float32",
+            f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64",
+        )
+    return dtype or ("float64" if small else "float32")
+
+
+def cast(tree: Any, dtype: str) -> Any:
+    """A tree with all leaves as NumPy arrays of one dtype."""
+    leaves, shape = jax.tree.flatten(tree)
+    kind = np.dtype(dtype)
+    return jax.tree.unflatten(shape, [np.asarray(leaf, kind) for leaf in leaves])
+
+
+def shortcut(p: int) -> np.ndarray:
+    """The filter 1/√p that the shortcut adds to v₀ = 0."""
+    return np.full(p, 1 / math.sqrt(p))
+
+
+def check_every(cell: Cell) -> int:
+    """Steps between two verdicts: a power of two near √(6/c), from 8 to 64.
+
+    A run of plain descent takes some 0.6/c steps, a verdict costs as much as five, and a run
+    goes on for half of `check_every` after it is decided: the cost is least at √(2·5·0.6/c).
+    It is at most a quarter of the step limit, which is looked at when a verdict is.
+    """
+    assert cell.step_size is not None  # Cell fills it in
+    return _check_every(cell.step_size, cell.max_steps)
+
+
+@lru_cache(maxsize=1024)
+def _check_every(step_size: float, max_steps: int) -> int:
+    best = round(math.log2(math.sqrt(6 * 2 * math.pi / step_size)))
+    allowed = max(1, max_steps // 4).bit_length() - 1
+    return int(2 ** min(max(3, best), 6, allowed))
+
+
+def reduced_settings(every: int = 8) -> LaneSettings:
+    """Lanes for the four scalars: they and their parameters fit a core's L2 cache."""
+    return _reduced_settings(jax.default_backend(), every)
+
+
+@lru_cache(maxsize=64)
+def _reduced_settings(backend: str, every: int) -> LaneSettings:
+    if backend == "cpu":
+        return LaneSettings(width=2048, check_every=every)
+    return LaneSettings(width=2**18, capacity=2**22, check_every=every)
+
+
+def full_settings(rows: int, every: int = 8) -> LaneSettings:
+    """Lanes for a full state of `rows` numbers: half a megabyte of them on a CPU."""
+    if jax.default_backend() != "cpu":
+        return LaneSettings(width=2**15, shared=True, check_every=every)
+    width = 2 ** max(5, min(12, int(math.log2(2**17 / rows))))
+    return LaneSettings(width=width, shared=True, check_every=every)
