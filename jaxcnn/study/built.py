@@ -21,6 +21,7 @@ from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.teacher import Teacher
 
 Draw = Callable[[jax.Array], jax.Array]
+_STATE = 160 * 2**10  # bytes of float32 state of all lanes of a launch on a CPU
 
 
 class Sizes(NamedTuple):
@@ -166,20 +167,24 @@ def _check_every(step_size: float, max_steps: int) -> int:
 
 
 def reduced_settings(every: int = 8) -> LaneSettings:
-    """Lanes for the four scalars: they and their parameters fit a core's L2 cache."""
+    """Lanes for the four scalars: few enough that they, and the tail of a launch, are cheap."""
     return _reduced_settings(jax.default_backend(), every)
 
 
 @lru_cache(maxsize=64)
 def _reduced_settings(backend: str, every: int) -> LaneSettings:
     if backend == "cpu":
-        return LaneSettings(width=2048, check_every=every)
+        return LaneSettings(width=960, check_every=every)
     return LaneSettings(width=2**18, capacity=2**22, check_every=every)
 
 
 def full_settings(rows: int, every: int = 8) -> LaneSettings:
-    """Lanes for a full state of `rows` numbers: half a megabyte of them on a CPU."""
+    """Lanes for a full state of `rows` numbers: some 160 kB of them on a CPU.
+
+    An odd multiple of 64, from 64 to 448, or else 32.
+    """
     if jax.default_backend() != "cpu":
         return LaneSettings(width=2**15, shared=True, check_every=every)
-    width = 2 ** max(5, min(12, int(math.log2(2**17 / rows))))
+    fit = min(_STATE // (4 * rows) // 64, 7)
+    width = 64 * (fit - 1 + fit % 2) if fit else 32
     return LaneSettings(width=width, shared=True, check_every=every)
