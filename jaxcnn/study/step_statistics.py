@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 from jaxcnn.base.outcome import FINAL, Outcome
 
 _BINS = 33  # bit lengths of a uint32
-_TOGETHER, _SETS = 2**17, 2**10  # restarts and sets that are summarised at once: a few MB
+_NAMES = tuple(outcome.name.lower() for outcome in Outcome)
+
+Row = list[int]
+"""`Steps` in one list: restarts, total, squares, most, and then log2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,61 +132,8 @@ class StepStatistics:
     @classmethod
     def of(cls, outcomes: NDArray[np.uint8], steps: NDArray[np.uint32]) -> StepStatistics:
         """Summarise restarts: outcomes and steps, both shape (N,)."""
-        return next(cls.of_each([(outcomes, steps)]))
-
-    @classmethod
-    def of_each(
-        cls, parts: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint32]]]
-    ) -> Iterator[StepStatistics]:
-        """Summarise each of several sets of restarts: outcomes and steps, both shape (N,).
-
-        Many small sets are summarised together, in a tenth of the time.
-        """
-        waiting: list[tuple[NDArray[np.uint8], NDArray[np.uint32]]] = []
-        restarts = 0
-        for part in parts:
-            waiting.append(part)
-            restarts += part[1].size
-            if restarts >= _TOGETHER or len(waiting) == _SETS:
-                yield from cls._of_all(waiting)
-                waiting, restarts = [], 0
-        if waiting:
-            yield from cls._of_all(waiting)
-
-    @classmethod
-    def _of_all(
-        cls, parts: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint32]]]
-    ) -> Iterator[StepStatistics]:
-        size, sets = len(FINAL) + 1, len(parts)
-        sizes = [part[1].size for part in parts]
-        steps = np.concatenate([part[1] for part in parts])
-        if int(steps.max(initial=0)) ** 2 * max(sizes) >= 2**53:
-            for outcomes, own in parts:
-                present = np.flatnonzero(np.bincount(outcomes, minlength=size)).tolist()
-                yield cls({FINAL[value - 1]: Steps.of(own[outcomes == value]) for value in present})
-            return
-        # All sets and outcomes at once, in doubles, which these sums do not exceed.
-        place = np.repeat(np.arange(sets) * size, sizes)
-        place += np.concatenate([part[0] for part in parts])
-        place, steps, times = _gathered(place, steps, sets * size)
-        number = steps.astype(np.float64)
-        sums = number, number * number
-        if times is not None:
-            sums = sums[0] * times, sums[1] * times
-        total, squares = (np.bincount(place, weights, sets * size) for weights in sums)
-        most = np.zeros(sets * size, dtype=np.uint32)
-        np.maximum.at(most, place, steps)
-        bins = place * _BINS + np.frexp(number)[1]
-        log2 = np.bincount(bins, times, sets * size * _BINS).astype(np.int64).reshape(-1, _BINS)
-        restarts = log2.sum(axis=1)
-        rows: list[dict[Outcome, Steps]] = [{} for _ in range(sets)]
-        (found,) = np.nonzero(restarts)
-        columns = (restarts, total.astype(np.int64), squares.astype(np.int64), most, log2)
-        lists = [column[found].tolist() for column in columns]
-        for row, n, sum_, squared, top, bits in zip(found.tolist(), *lists, strict=True):
-            one = Steps(n, sum_, squared, top, tuple(bits[: top.bit_length() + 1]))
-            rows[row // size][FINAL[row % size - 1]] = one
-        yield from map(cls, rows)
+        (rows,) = rows_of_each(outcomes, steps, [steps.size])
+        return cls.from_words({name: [*row[:4], row[4:]] for name, row in rows.items()})
 
     def words(self) -> dict[str, list[Any]]:
         """Plain numbers by the outcomes' names, read back by `from_words`."""
@@ -200,20 +151,106 @@ class StepStatistics:
         })  # fmt: skip
 
 
-def _gathered(
-    place: NDArray[np.int64], steps: NDArray[np.uint32], places: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64] | None]:
-    """Places and steps that occur, each pair once if that is quick, and how often they do.
+def rows_of_each(
+    outcomes: NDArray[np.uint8], steps: NDArray[np.uint32], sizes: Sequence[int]
+) -> list[dict[str, Row]]:
+    """Summarise several sets of restarts: for each, rows by the names of the outcomes it has.
 
-    Steps are multiples of the steps between two verdicts, so that there are few pairs.
+    Many small sets are summarised together, in a tenth of the time.
+
+    Args:
+        outcomes: final `Outcome` values of all sets, one set behind the other, shape (N,).
+        steps: steps to the outcome, shape (N,).
+        sizes: restarts of each set; the sum is N. Every set takes some kB here.
     """
-    common = int(np.bitwise_or.reduce(steps, initial=0))
-    shift = np.uint32((common & -common).bit_length() - 1 if common else 0)
-    values = int(steps.max(initial=0) >> shift) + 1
-    if places * values > 2 * steps.size:
-        return place, steps, None
-    pairs = np.bincount(place * values + (steps >> shift), minlength=places * values)
-    (found,) = np.nonzero(pairs)
-    place = found // values
-    value = (found - place * values).astype(np.uint32)
-    return place, value << shift, pairs[found]
+    rows: list[dict[str, Row]] = [{} for _ in sizes]
+    if not steps.size:
+        return rows
+    low, high = int(outcomes.min()), int(outcomes.max())
+    names = _NAMES[low : high + 1]
+    places = len(sizes) * len(names)  # one for each set and outcome
+    place = np.repeat(np.arange(0, places, len(names), dtype=np.uint32), sizes)
+    place += outcomes - np.uint8(low)
+    largest = int(steps.max()) ** 2 * max(sizes)  # no sum of squares exceeds it
+    sums = _sums_by_number(place, steps, places) if largest < 2**63 else None
+    if sums is None and largest < 2**53:
+        sums = _sums(place, steps, places)
+    if sums is None:
+        cuts = np.cumsum(sizes)[:-1]
+        parts = zip(np.split(outcomes, cuts), np.split(steps, cuts), strict=True)
+        return [_rows_of_long(*part) for part in parts]
+    (found,) = np.nonzero(sums[:, 0])
+    for at, row in zip(found.tolist(), sums[found].tolist(), strict=True):
+        rows[at // len(names)][names[at % len(names)]] = row[: 5 + row[3].bit_length()]
+    return rows
+
+
+def _rows_of_long(outcomes: NDArray[np.uint8], steps: NDArray[np.uint32]) -> dict[str, Row]:
+    """The rows of a set whose sums may be long: Python adds them."""
+    owns = {outcome.name.lower(): Steps.of(steps[outcomes == outcome]) for outcome in FINAL}
+    return {
+        name: [own.restarts, own.total, own.squares, own.most, *own.log2]
+        for name, own in owns.items()
+        if own.restarts
+    }
+
+
+def _sums(place: NDArray[np.uint32], steps: NDArray[np.uint32], places: int) -> NDArray[np.int64]:
+    """The row of each place, zeros at the end included, shape (places, 4 + bins)."""
+    number = steps.astype(np.float64)  # which holds these sums exactly
+    bins = place.astype(np.int64) * _BINS + np.frexp(number)[1]
+    log2 = np.bincount(bins, minlength=places * _BINS).reshape(places, _BINS)
+    total, squares = (np.bincount(place, of, places) for of in (number, number * number))
+    most = np.zeros(places, dtype=np.uint32)
+    np.maximum.at(most, place, steps)
+    return np.column_stack((log2.sum(axis=1), total, squares, most, log2)).astype(np.int64)
+
+
+def _sums_by_number(
+    place: NDArray[np.uint32], steps: NDArray[np.uint32], places: int
+) -> NDArray[np.int64] | None:
+    """`_sums` from how often each number of steps occurs; None where that takes longer.
+
+    Steps are multiples of the steps between two verdicts, so that there are few numbers.
+    """
+    numbered = _numbered(steps, most=2 * steps.size // places)
+    if numbered is None:
+        return None
+    numbers, which = numbered
+    which *= np.uint32(places)
+    which += place
+    size = numbers.size * places
+    times = np.bincount(which, minlength=size).reshape(numbers.size, places)
+    bits = np.frexp(numbers.astype(np.float64))[1]
+    sums = np.zeros((places, 5 + bits[-1]), dtype=np.int64)
+    cuts = np.searchsorted(bits, np.arange(bits[-1] + 2)).tolist()
+    for length, (first, end) in enumerate(pairwise(cuts)):
+        if first < end:
+            sums[:, 4 + length] = times[first:end].sum(axis=0)
+    sums[:, 0] = sums[:, 4:].sum(axis=1)
+    sums[:, 1] = np.einsum("n,np->p", numbers, times)
+    sums[:, 2] = np.einsum("n,np->p", numbers * numbers, times)
+    sums[:, 3] = np.max((times > 0) * numbers[:, None], axis=0)
+    return sums
+
+
+def _numbered(
+    steps: NDArray[np.uint32], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]] | None:
+    """At most so many numbers, in increasing order, and which of them each of the steps is.
+
+    None if there are more, or if it would take long to find them.
+    """
+    common = int(np.bitwise_or.reduce(steps))
+    shift = (common & -common).bit_length() - 1 if common else 0
+    which = steps >> np.uint32(shift)
+    size = int(which.max()) + 1
+    if size > 2 * steps.size:
+        return None
+    numbers = np.arange(size)
+    if size > most:  # some runs may have gone much farther than the rest: leave out what none has
+        (numbers,) = np.nonzero(np.bincount(which, minlength=size))
+        place = np.zeros(size, dtype=np.uint32)
+        place[numbers] = np.arange(numbers.size)
+        which = place[which]
+    return (numbers << shift, which) if numbers.size <= most else None

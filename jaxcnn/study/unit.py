@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import whole
 from jaxcnn.base.errors import InputError
-from jaxcnn.base.outcome import FINAL
 
 MOST_RESTARTS = 2**40
 """No cell has more restart indices than this."""
 
-_LOWEST, _HIGHEST = int(FINAL[0]), int(FINAL[-1])
+_BYTE, _WORD = np.dtype(np.uint8), np.dtype(np.uint32)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,7 +102,8 @@ class UnitResult:
             same numbers at the same restart index: their differences are paired.
 
     Raises:
-        InputError: if the arrays are not what they must be.
+        InputError: if the arrays are not what they must be. Whether outcomes are final is
+            looked at where lines are made of many results (`unit_file.lines`).
     """
 
     task: Task
@@ -113,17 +113,14 @@ class UnitResult:
     stream: str = ""
 
     def __post_init__(self) -> None:
-        shape = (self.task.count,)
-        if self.task.count < 1 or self.task.first < 0 or self.task.end > MOST_RESTARTS:
-            raise InputError("task", str(self.task), "must be a range of restart indices")
-        if self.outcomes.dtype != np.uint8 or self.outcomes.shape != shape:
-            found = (str(self.outcomes.dtype), self.outcomes.shape)
-            raise InputError("outcomes", found, f"must be uint8 of shape {shape}")
-        if self.steps.dtype != np.uint32 or self.steps.shape != shape:
-            found = (str(self.steps.dtype), self.steps.shape)
-            raise InputError("steps", found, f"must be uint32 of shape {shape}")
-        if not _LOWEST <= int(self.outcomes.min()) <= int(self.outcomes.max()) <= _HIGHEST:
-            raise InputError("outcomes", int(self.outcomes.max()), "must hold final Outcome values")
+        task, outcomes, steps = self.task, self.outcomes, self.steps
+        if task.count < 1 or task.first < 0 or task.first + task.count > MOST_RESTARTS:
+            raise InputError("task", str(task), "must be a range of restart indices")
+        shape = (task.count,)
+        for name, found, dtype in (("outcomes", outcomes, _BYTE), ("steps", steps, _WORD)):
+            if found.dtype != dtype or found.shape != shape:
+                words = (str(found.dtype), found.shape)
+                raise InputError(name, words, f"must be {dtype} of shape {shape}")
         if len(self.stream) > 200:
             raise InputError("stream", self.stream, "must be at most 200 characters")
 

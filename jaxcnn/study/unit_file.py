@@ -23,15 +23,16 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.counts import Counts
+from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import FINAL, Outcome
-from jaxcnn.study.step_statistics import StepStatistics
+from jaxcnn.study.step_statistics import Row, StepStatistics, rows_of_each
 from jaxcnn.study.unit import MOST_RESTARTS, Provenance, Task, UnitResult
 
 FORMAT = "jaxcnn units 1"
@@ -39,10 +40,10 @@ MOST_BYTES = 2**30
 BLOCK = 2**16
 """Records end at multiples of this, so that overlapping ones mostly have equal ranges."""
 
-_TOGETHER = 2**16  # restarts of which lines are made at once
-_UNDECIDED = Outcome.UNDECIDED
+_TOGETHER, _RESULTS = 2**16, 2**10  # restarts and results of which lines are made at once
+_LOWEST, _HIGHEST = int(FINAL[0]), int(FINAL[-1])
+_UNDECIDED = Outcome.UNDECIDED.name.lower()
 _NAMES = tuple(outcome.name.lower() for outcome in FINAL)
-_QUOTED: dict[Outcome, str] = {outcome: f'"{outcome.name.lower()}"' for outcome in FINAL}
 _HEADER = {"format", "study", "provenance", "records"}
 _RECORD = {"cell", "first", "count", "counts", "steps", "lane_steps", "stream", "outcomes"}
 _JSON = json.JSONEncoder(allow_nan=False)
@@ -125,16 +126,22 @@ def encode(study: str, provenance: Provenance, results: Iterable[UnitResult]) ->
 
 
 def lines(results: Iterable[UnitResult]) -> Iterator[Line]:
-    """Each result as a line, or several; they are taken some at a time, as they come."""
+    """Each result as a line, or several; they are taken some at a time, as they come.
+
+    Raises:
+        InputError: if outcomes are not final `Outcome` values.
+    """
     waiting: list[UnitResult] = []
     restarts = 0
-    for part in (part for result in results for part in _blocks(result)):
-        waiting.append(part)
-        restarts += part.task.count
-        if restarts >= _TOGETHER:
-            yield from _lines(waiting)
-            waiting, restarts = [], 0
-    yield from _lines(waiting)
+    for result in results:
+        for part in _blocks(result):
+            waiting.append(part)
+            restarts += part.task.count
+            if restarts >= _TOGETHER or len(waiting) == _RESULTS:
+                yield from _lines(waiting)
+                waiting, restarts = [], 0
+    if waiting:
+        yield from _lines(waiting)
 
 
 def encode_lines(
@@ -216,44 +223,52 @@ def is_named(content: bytes, name: str) -> bool:
     return name.endswith(f"-{digest[:24]}.jsonl") and content[-_TAIL:] == _seal(digest)
 
 
-def _blocks(result: UnitResult) -> Iterator[UnitResult]:
+def _blocks(result: UnitResult) -> Sequence[UnitResult]:
     """Cut a result at multiples of `BLOCK`; lane-steps go with the steps they were paid for."""
     task, paid = result.task, result.lane_steps
-    if task.first // BLOCK == (task.end - 1) // BLOCK:
-        yield result
-        return
+    if task.first // BLOCK == (task.first + task.count - 1) // BLOCK:
+        return (result,)
     cuts = [*range(task.first // BLOCK * BLOCK + BLOCK, task.end, BLOCK), task.end]
-    start, useful = 0, int(np.sum(result.steps, dtype=np.uint64))
+    start, useful, parts = 0, int(np.sum(result.steps, dtype=np.uint64)), []
     for cut in cuts:
         stop = cut - task.first
         own = slice(start, stop)
         steps = int(np.sum(result.steps[own], dtype=np.uint64))
         share = paid if stop == task.count else paid * steps // max(useful, 1)
         part = Task(task.cell, task.first + start, stop - start)
-        yield UnitResult(part, result.outcomes[own], result.steps[own], share, result.stream)
+        parts.append(
+            UnitResult(part, result.outcomes[own], result.steps[own], share, result.stream)
+        )
         start, paid, useful = stop, paid - share, useful - steps
+    return parts
 
 
 def _lines(parts: Sequence[UnitResult]) -> Iterator[Line]:
-    steps = StepStatistics.of_each((part.outcomes, part.steps) for part in parts)
+    """What `lines` yields for results that end at blocks, all at once."""
+    sizes = [part.task.count for part in parts]
+    outcomes = np.concatenate([part.outcomes for part in parts])
+    if not _LOWEST <= int(outcomes.min()) <= int(outcomes.max()) <= _HIGHEST:
+        raise InputError("outcomes", int(outcomes.max()), "must hold final Outcome values")
+    steps = rows_of_each(outcomes, np.concatenate([part.steps for part in parts]), sizes)
+    data, end = outcomes.data, 0
     for part, own in zip(parts, steps, strict=True):
-        found = {outcome: some.restarts for outcome, some in own.by_outcome.items()}
-        counts = tuple([found.get(outcome, 0) for outcome in FINAL])
-        paid = int(part.lane_steps)
-        yield Line(part.task, counts, _text(part, own), paid, part.stream, *_decided(own))
+        start, end = end, end + part.task.count
+        counts = tuple([own[name][0] if name in own else 0 for name in _NAMES])
+        text = _text(part, own, data[start:end])
+        yield Line(part.task, counts, text, int(part.lane_steps), part.stream, *_decided(own))
 
 
-def _text(result: UnitResult, steps: StepStatistics) -> bytes:
+def _text(result: UnitResult, steps: dict[str, Row], outcomes: memoryview) -> bytes:
     # Outcomes have runs and no other repetition to look for: a seventh of the time this way.
     pack = zlib.compressobj(strategy=zlib.Z_RLE)
-    packed = base64.b64encode(pack.compress(result.outcomes.tobytes()) + pack.flush())
+    packed = binascii.b2a_base64(pack.compress(outcomes) + pack.flush(), newline=False)
     # JSON put together by hand, in a third of the time: whole numbers look the same in Python.
-    named = [(_QUOTED[outcome], some) for outcome, some in steps.by_outcome.items()]
+    task = result.task
+    counts = ", ".join([f'"{name}": {row[0]}' for name, row in steps.items()])
+    numbers = ", ".join([f'"{name}": {_form(len(row)) % (*row,)}' for name, row in steps.items()])
     return (
-        f'{{"cell": {int(result.task.cell)}, "first": {int(result.task.first)}, '
-        f'"count": {int(result.task.count)}, '
-        f'"counts": {{{", ".join([f"{name}: {some.restarts}" for name, some in named])}}}, '
-        f'"steps": {{{", ".join([f"{name}: {some.words()}" for name, some in named])}}}, '
+        f'{{"cell": {int(task.cell)}, "first": {int(task.first)}, "count": {int(task.count)}, '
+        f'"counts": {{{counts}}}, "steps": {{{numbers}}}, '
         f'"lane_steps": {int(result.lane_steps)}, "stream": {_quoted(result.stream)}, '
         f'"outcomes": "{packed.decode("ascii")}"}}'
     ).encode("ascii")
@@ -262,6 +277,12 @@ def _text(result: UnitResult, steps: StepStatistics) -> bytes:
 @lru_cache(maxsize=16)
 def _quoted(word: str) -> str:
     return _JSON.encode(word)
+
+
+@cache
+def _form(length: int) -> str:
+    """How the words of steps look whose row has this length."""
+    return f"[%d, %d, %d, %d, [{', '.join(['%d'] * (length - 4))}]]"
 
 
 def _read(lines: Sequence[bytes], offset: int) -> Iterator[Record]:
@@ -281,17 +302,20 @@ def _read(lines: Sequence[bytes], offset: int) -> Iterator[Record]:
         steps = StepStatistics.from_words(words["steps"])
         if counts != tuple(steps[outcome].restarts for outcome in FINAL):
             raise ValueError(f"the steps of {task} contradict its counts")
-        total, most = _decided(steps)
+        total, most = _decided(steps.words())
         if total >= 2**63:
             raise ValueError(f"the steps of {task} are impossible")
         yield Record(task, counts, offset, len(line), lane_steps, stream, total, most)
         offset += len(line) + 1
 
 
-def _decided(steps: StepStatistics) -> tuple[int, int]:
+def _decided(steps: dict[str, Row]) -> tuple[int, int]:
     """Sum and largest of the steps of decided restarts."""
-    decided = [own for outcome, own in steps.by_outcome.items() if outcome != _UNDECIDED]
-    return sum(own.total for own in decided), max((own.most for own in decided), default=0)
+    total = most = 0
+    for name, row in steps.items():
+        if name != _UNDECIDED:
+            total, most = total + row[1], max(most, row[3])
+    return total, most
 
 
 def _name(digest: str, records: Sequence[Record]) -> str:

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxcnn.base.outcome import Outcome
-from jaxcnn.study.step_statistics import Steps, StepStatistics
+from jaxcnn.base.outcome import FINAL, Outcome
+from jaxcnn.study.step_statistics import Steps, StepStatistics, rows_of_each
 
 steps = st.integers(0, 40).flatmap(lambda n: arrays(np.uint32, n))
 
@@ -62,7 +62,35 @@ def test_contradictions_are_refused(words):
         Steps.from_words(words)
 
 
-@given(st.lists(steps.filter(len), max_size=5), st.sampled_from([0, 12, 28]))
-def test_several_sets_at_once(sets, shift):
-    parts = [((values % 5 + 1).astype(np.uint8), values >> np.uint32(shift)) for values in sets]
-    assert list(StepStatistics.of_each(parts)) == [StepStatistics.of(*part) for part in parts]
+@given(
+    st.lists(steps.filter(len), min_size=1, max_size=5),
+    st.sampled_from([0, 12, 20, 28]),
+    st.sampled_from([0, 3]),
+    st.sampled_from([1, 500]),
+)
+def test_several_sets_at_once(sets, right, left, repeats):
+    # Few numbers or many, small or large: each is added in a way of its own.
+    parts = [
+        (
+            np.tile(values % 4 + 1, repeats).astype(np.uint8),
+            np.tile(values >> right << left, repeats),
+        )
+        for values in sets
+    ]
+    outcomes, numbers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    found = rows_of_each(outcomes, numbers, [part[0].size for part in parts])
+    for rows, (own, values) in zip(found, parts, strict=True):
+        for outcome in FINAL:
+            expected = Steps.of(values[own == outcome])
+            row = rows.get(outcome.name.lower(), [0, 0, 0, 0])
+            assert [*row[:4], row[4:]] == expected.words()
+
+
+def test_one_run_that_goes_far_among_many():
+    outcomes, numbers = np.ones(5000, np.uint8), np.arange(5000, dtype=np.uint32) % 9 * 32
+    outcomes[77], numbers[77] = Outcome.UNDECIDED, 320_000
+    rows = rows_of_each(outcomes, numbers, [1000, 4000])
+    assert rows[0]["undecided"] == [1, 320_000, 320_000**2, 320_000, *[0] * 19, 1]
+    for own, part in zip(rows, (slice(1000), slice(1000, None)), strict=True):
+        (row,) = (own[name] for name in ["global"])
+        assert [*row[:4], row[4:]] == Steps.of(numbers[part][outcomes[part] == 1]).words()

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.base.counts import Counts
+from jaxcnn.base.errors import InputError
 from jaxcnn.study import unit_file
+from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.step_statistics import StepStatistics
 from jaxcnn.study.unit import Task, UnitResult
 from jaxcnn.study.unit_file import BLOCK, DamagedError
@@ -55,6 +57,44 @@ def test_a_line_is_what_json_would_have_written():
     for line in unit_file.lines([one, strange]):
         assert json.dumps(json.loads(line.text)).encode("ascii") == line.text
         assert json.loads(line.text)["stream"] == line.stream
+
+
+@pytest.mark.parametrize("wrong", [0, 6, 255])
+def test_outcomes_that_are_not_final_are_refused(wrong):
+    one, two = results(Task(3, 0, 10), Task(4, 0, 10))
+    two.outcomes[5] = wrong
+    with pytest.raises(InputError, match="must hold final Outcome values") as caught:
+        list(unit_file.lines([one, two]))
+    assert caught.value.argument == "outcomes"
+
+
+def test_results_without_final_outcomes_are_not_written(tmp_path):
+    run = RunDirectory.create_or_open(tmp_path / "a", STUDY)
+    (one,) = results(Task(3, 0, 10))
+    one.outcomes[5] = 0
+    with pytest.raises(InputError, match="final"):
+        run.append([one], HERE)
+    assert not list((tmp_path / "a" / "units").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "argument"),
+    [
+        ({"task": Task(0, 0, 9)}, "outcomes"),
+        ({"task": Task(0, 0, 0)}, "task"),
+        ({"task": Task(0, -1, 10)}, "task"),
+        ({"task": Task(0, 2**40, 10)}, "task"),
+        ({"outcomes": np.ones(10, np.int64)}, "outcomes"),
+        ({"steps": np.ones(10, np.int32)}, "steps"),
+        ({"steps": np.ones(9, np.uint32)}, "steps"),
+        ({"stream": "x" * 201}, "stream"),
+    ],
+)
+def test_results_of_another_shape_are_refused(words, argument):
+    good = {"outcomes": np.ones(10, np.uint8), "steps": np.ones(10, np.uint32)}
+    with pytest.raises(InputError) as caught:
+        UnitResult(**{"task": Task(0, 0, 10), **good, **words})
+    assert caught.value.argument == argument
 
 
 def test_lines_are_made_as_results_come():
