@@ -165,8 +165,10 @@ def flips_between(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> Flips:
     return Flips(one.size, int(np.count_nonzero(one != two)))
 
 
-def without(task: Task, taken: Iterable[Task]) -> list[Task]:
+def without(task: Task, taken: Sequence[Task]) -> list[Task]:
     """What is left of a task when others have taken some of it."""
+    if not taken:
+        return [task]
     left, reached = [], task.first
     for other in sorted(taken, key=lambda other: other.first):
         if other.first > reached and reached < task.end:

@@ -222,17 +222,17 @@ class RunDirectory:
         self._sources.append(
             _Source(path, unit.name, unit.provenance, (unit.provenance.id, unit.name))
         )
+        cells = [record.task.cell for record in unit.records]
         alone = []
-        for record in unit.records:
-            cell = record.task.cell
-            if record.task.first == 0 and not self._index.has(cell):
+        for record, fresh in zip(unit.records, self._index.add(unit.records, number), strict=True):
+            if fresh and record.task.first == 0:
                 alone.append(record)
             else:
-                self._stale.add(cell)
-            self._index.add(record, number)
-            self._covers.pop(cell, None)
+                self._stale.add(record.task.cell)
+        if self._covers:
+            for cell in cells:
+                self._covers.pop(cell, None)
         self._count(alone)
-        cells = [record.task.cell for record in unit.records]
         paid = [(record.lane_steps, record.task.count) for record in unit.records]
         np.add.at(self._cost, cells, np.array(paid, dtype=np.int64).reshape(-1, 2))
 
@@ -330,6 +330,10 @@ class RunDirectory:
         """Lane-steps paid for a cell, and the restarts they were paid for."""
         paid, restarts = self._cost[cell].tolist()
         return paid, restarts
+
+    def costs(self) -> NDArray[np.int64]:
+        """`cost` of every cell, shape (cells, 2)."""
+        return self._cost
 
     def detail(self, held: Held) -> Detail:
         """Step statistics and outcomes of a record.

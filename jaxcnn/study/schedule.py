@@ -10,7 +10,7 @@ study has do not, since the goals fix them (see `goals`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,19 +64,21 @@ class Shard:
         mine: NDArray[np.bool_] = _scattered(own) % self.parts == self.number
         return mine
 
-    def share(self, study: Study, task: Task) -> Iterator[Task]:
+    def share(self, study: Study, task: Task) -> list[Task]:
         """What of a task this part computes."""
         if not self._in_blocks(study):
-            yield task
-            return
+            return [task]
+        mine = []
         for first in range(task.first // BLOCK * BLOCK, task.end, BLOCK):
             if (task.cell + first // BLOCK) % self.parts == self.number:
                 start, end = max(first, task.first), min(first + BLOCK, task.end)
-                yield Task(task.cell, start, end - start)
+                mine.append(Task(task.cell, start, end - start))
+        return mine
 
     def _in_blocks(self, study: Study) -> bool:
-        few = len(study) < _CELLS_PER_PART * self.parts
-        return self.parts > 1 and few and study.restarts is not None
+        if self.parts == 1 or study.restarts is None:
+            return False
+        return len(study) < _CELLS_PER_PART * self.parts
 
 
 WHOLE = Shard()
@@ -108,12 +110,12 @@ class Pace:
         """Weight of the next bundle."""
         return self._budget
 
-    def weight(self, run: RunDirectory, cell: int) -> float:
-        """Weight of one restart of a cell."""
+    def weights(self, run: RunDirectory, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Weight of one restart of each of some cells."""
         if not self._rate:
-            return 1.0
-        paid, restarts = run.cost(cell)
-        return paid / restarts if paid else self._weight
+            return np.ones(cells.size)
+        paid, restarts = run.costs()[cells].T
+        return np.where(paid > 0, paid / np.maximum(restarts, 1), self._weight)
 
     def observe(self, results: Sequence[Line | UnitResult], seconds: float) -> None:
         """Learn from a bundle and the time it took."""
@@ -149,19 +151,20 @@ def next_bundle(
     (cells,) = np.nonzero((goals.standing == Standing.OPEN) & (needed > 0))
     if run.study.restarts is None:
         cells = cells[np.argsort(-goals.width[cells], kind="stable")]
+    weights = pace.weights(run, cells).tolist()
     taken: dict[int, list[Task]] = {}
     for task in busy:
         taken.setdefault(task.cell, []).append(task)
     room = pace.budget
     if workers > 1 and cells.size:
         left = int(needed[cells].sum()) - sum(t.count for own in taken.values() for t in own)
-        share = max(left, 0) * pace.weight(run, int(cells[0])) / (2 * workers)
+        share = max(left, 0) * weights[0] / (2 * workers)
         room = min(room, max(share, room / 64))
     bundle: list[Task] = []
     most = MOST_IN_BUNDLE
-    for cell in cells.tolist():
-        weight = pace.weight(run, cell)
-        for gap in run.missing(cell, int(goals.target[cell])):
+    targets = goals.target[cells].tolist()
+    for cell, target, weight in zip(cells.tolist(), targets, weights, strict=True):
+        for gap in run.missing(cell, target):
             for task in without(gap, taken.get(cell, ())):
                 for part in shard.share(run.study, task):
                     piece = _part(part, min(most, max(int(room / weight), _FINEST)))

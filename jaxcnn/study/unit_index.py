@@ -7,6 +7,7 @@ oldest: adding one costs the same whatever is there, and nothing is sorted or co
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxcnn.base.outcome import FINAL
@@ -52,18 +53,38 @@ class UnitIndex:
         """Whether there is a record of a cell."""
         return self._newest[cell] != _NONE
 
-    def add(self, record: Record, file: int) -> None:
-        """Add a record that lies in a file, given by number."""
-        stream = self._stream_numbers.setdefault(record.stream, len(self._streams))
-        if stream == len(self._streams):
-            self._streams.append(record.stream)
-        cell, task = record.task.cell, record.task
-        place = (record.offset, record.length, record.lane_steps, stream)
-        row = (task.first, task.count, *place, record.total, record.most, file, *record.counts)
-        for column, number in zip(self._columns, row, strict=True):
-            column.append(number)
-        self._older.append(self._newest[cell])
-        self._newest[cell] = len(self._older) - 1
+    def add(self, records: Sequence[Record], file: int) -> list[bool]:
+        """Add the records of a file, given by number.
+
+        Returns:
+            For each record, whether there was none of its cell before.
+        """
+        if not records:
+            return []
+        tasks, counts, offsets, lengths, paid, streams, totals, most = zip(*records, strict=True)
+        numbers = (
+            [task.first for task in tasks],
+            [task.count for task in tasks],
+            *(offsets, lengths, paid, [self._number_of(stream) for stream in streams]),
+            *(totals, most, [file] * len(records)),
+            *zip(*counts, strict=True),
+        )
+        for column, more in zip(self._columns, numbers, strict=True):
+            column.extend(more)
+        newest, older = self._newest, self._older
+        fresh = []
+        for row, task in enumerate(tasks, start=len(older)):
+            before = newest[task.cell]
+            fresh.append(before == _NONE)
+            older.append(before)
+            newest[task.cell] = row
+        return fresh
+
+    def _number_of(self, stream: str) -> int:
+        number = self._stream_numbers.setdefault(stream, len(self._streams))
+        if number == len(self._streams):
+            self._streams.append(stream)
+        return number
 
     def of(self, cell: int) -> list[Held]:
         """All records of a cell, the newest first."""

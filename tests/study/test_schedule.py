@@ -61,9 +61,7 @@ def test_cells_are_weighed_by_what_they_cost(tmp_path):
         outcomes, steps = np.ones(100, np.uint8), np.ones(100, np.uint32)
         run.append([UnitResult(Task(cell, 0, 100), outcomes, steps, 100 * cost)], RUNNER.provenance)
     pace = learned(2.5, 10_000, 10_000 * 100)  # a hundred lane-steps a restart, 400 000 a second
-    assert pace.weight(run, 0) == 1000
-    assert pace.weight(run, 1) == 10
-    assert pace.weight(run, 2) == 100
+    assert pace.weights(run, np.arange(3)).tolist() == [1000, 10, 100]
     (task,) = planned(run, pace)
     assert task.count <= 8000
     (task, *_) = planned(run, pace, busy=[Task(0, 100, 10**6)])
