@@ -107,12 +107,45 @@ def clopper_pearson_many(
     x, n = same_shape(successes=successes, trials=trials)
     if np.any(x > n):
         raise InputError("successes", float(x[x > n][0]), "must be at most trials")
-    shape, x, n = x.shape, x.ravel(), n.ravel()
+    return _ends(x, x, n, half)
+
+
+def proportion_bounds_many(
+    successes: ArrayLike, hidden: ArrayLike, trials: ArrayLike, confidence: float = 0.95
+) -> tuple[Array, Array]:
+    """`proportion_bounds` for a whole table: the arrays of lower and of upper ends.
+
+    Args:
+        successes: whole numbers, any shape.
+        hidden: trials that may or may not be successes: they are failures for the lower ends
+            and successes for the upper ends; of a shape that broadcasts, as `trials`.
+        trials: whole numbers.
+        confidence: in (0, 1).
+
+    Returns:
+        low and high, in the broadcast shape.
+
+    Raises:
+        InputError: if the shapes do not fit or an entry is out of its range.
+    """
+    half = 0.5 * (1.0 - confidence_level(confidence))
+    x, u, n = same_shape(successes=successes, hidden=hidden, trials=trials)
+    if np.any(x + u > n):
+        worst = float((x + u)[x + u > n][0])
+        raise InputError("successes, hidden", worst, "must be at most trials together")
+    return _ends(x, x + u, n, half)
+
+
+def _ends(least: Array, most: Array, n: Array, tail: float) -> tuple[Array, Array]:
+    """Lower limits of `least` successes in n trials and upper limits of `most`."""
     # The upper end is one minus the lower end of the failures. The solver returns both with
     # their digits, and one call for both ends halves the cost of a single interval.
-    both = np.concatenate((n, n))
-    p, q = lower_limit(np.concatenate((x, n - x)), both, np.full_like(both, half))
-    return p[: x.size].reshape(shape), q[x.size :].reshape(shape)
+    x, trials = np.concatenate((least.ravel(), n.ravel() - most.ravel())), np.tile(n.ravel(), 2)
+    # Cells of a table often have the same counts: each pair is solved once.
+    pairs, place = np.unique(x + 1j * trials, return_inverse=True)
+    limits = lower_limit(pairs.real, pairs.imag, np.full(pairs.size, tail))
+    p, q = (limit[place.reshape(2, *n.shape)] for limit in limits)
+    return p[0, ...], q[1, ...]
 
 
 def level_at_a_width(confidence: float) -> float:
@@ -154,9 +187,10 @@ def proportion_bounds(counts: Counts, confidence: float = 0.95) -> Interval:
     Raises:
         InputError: if the confidence is not in (0, 1).
     """
-    certain, possible = counts.global_, counts.global_ + counts.undecided
-    low, high = clopper_pearson_many((certain, possible), counts.restarts, confidence)
-    return Interval(float(low[0]), float(high[1]), float(confidence))
+    low, high = proportion_bounds_many(
+        counts.global_, counts.undecided, counts.restarts, confidence
+    )
+    return Interval(float(low), float(high), float(confidence))
 
 
 def needed_for_half_width(p_guess: float, half_width: float, confidence: float = 0.95) -> int:

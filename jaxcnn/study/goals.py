@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.decision import Decision, decide_better_paired
-from jaxcnn.base.interval import clopper_pearson_many, level_at_a_width
+from jaxcnn.base.interval import clopper_pearson_many, level_at_a_width, proportion_bounds_many
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.base.paired_counts import PairedCounts
 from jaxcnn.base.sequence import confidence_sequence
@@ -106,8 +106,7 @@ class Goals:
         first = np.zeros_like(n)
         if study.half_width is not None:
             confidence = interval_level(study)
-            low, _ = clopper_pearson_many(successes, n, confidence)
-            _, high = clopper_pearson_many(successes + hidden, n, confidence)
+            low, high = proportion_bounds_many(successes, hidden, n, confidence)
             width = 0.5 * (high - low)
             verdict = np.where(width <= study.half_width, Standing.ENOUGH, Standing.OPEN)
             surely, _ = clopper_pearson_many(hidden, n, confidence)

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.base.interval import clopper_pearson_many
+from jaxcnn.base.interval import proportion_bounds_many
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.study.goals import Goals, Standing
 from jaxcnn.study.run_directory import RunDirectory
@@ -195,13 +195,13 @@ def _progress(run: RunDirectory, goals: Goals) -> SweepProgress:
         if closed[cell]:
             counts = dict(zip(FINAL, run.tally()[cell].tolist(), strict=True))
             good, hidden = counts[Outcome.GLOBAL], counts[Outcome.UNDECIDED]
-            (low,), _ = clopper_pearson_many([good], closed[[cell]], run.study.confidence)
-            _, (high,) = clopper_pearson_many([good + hidden], closed[[cell]], run.study.confidence)
+            ends = proportion_bounds_many(good, hidden, closed[cell], run.study.confidence)
+            low, high = map(float, ends)
     return SweepProgress(
         cells_done=int(np.count_nonzero(goals.standing != Standing.OPEN)),
         cells=len(run.study),
         restarts=int(closed.sum()),
         needed=int(np.maximum(goals.target, closed).sum()),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
     )

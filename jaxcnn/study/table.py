@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxcnn.base.interval import clopper_pearson_many
+from jaxcnn.base.interval import proportion_bounds_many
 from jaxcnn.base.outcome import FINAL, Outcome
 from jaxcnn.base.sequence import confidence_sequence
 from jaxcnn.study.goals import Goals, Standing, interval_level
@@ -34,11 +34,13 @@ def table(run: RunDirectory) -> pd.DataFrame:
     goals.update(run)
     n, tally = run.closed(), run.tally()
     successes, hidden = (tally[:, FINAL.index(o)] for o in (Outcome.GLOBAL, Outcome.UNDECIDED))
-    interval = confidence_sequence if run.study.decision else clopper_pearson_many
     level = interval_level(run.study)
-    low, high = interval(successes, n, level)
-    if hidden.any():
-        _, high = interval(successes + hidden, n, level)
+    if run.study.decision:
+        low, high = confidence_sequence(successes, n, level)
+        if hidden.any():
+            _, high = confidence_sequence(successes + hidden, n, level)
+    else:
+        low, high = proportion_bounds_many(successes, hidden, n, level)
     columns: dict[str, Any] = dict(run.study.cells.columns())
     columns["restarts"] = n
     for place, outcome in enumerate(FINAL):

@@ -16,6 +16,7 @@ from jaxcnn.base.interval import (
     clopper_pearson_many,
     needed_for_half_width,
     proportion_bounds,
+    proportion_bounds_many,
 )
 
 SIZES = [10**3, 10**6, 10**9, 10**12]
@@ -212,6 +213,18 @@ def test_bounds_take_undecided_both_ways():
     assert proportion_bounds(Counts()) == Interval(0.0, 1.0, 0.95)
 
 
+def test_a_table_of_bounds_is_made_of_single_ones():
+    rng = np.random.default_rng(0)
+    n = rng.choice([1, 10, 1000], (7, 40))
+    x, u = rng.binomial(n, 0.3), np.zeros_like(n)
+    u[:, ::3] = rng.binomial((n - x)[:, ::3], 0.2)
+    low, high = proportion_bounds_many(x, u, n, 0.9)
+    for at in np.ndindex(n.shape):
+        counts = Counts(global_=x[at], undecided=u[at], spurious=n[at] - x[at] - u[at])
+        one = proportion_bounds(counts, 0.9)
+        assert (low[at], high[at]) == pytest.approx((one.low, one.high), rel=1e-13)
+
+
 @pytest.mark.parametrize(
     ("p", "target", "confidence"),
     [
@@ -258,6 +271,8 @@ def test_interval_speaks():
         (lambda: clopper_pearson_many([4], [3]), "successes"),
         (lambda: clopper_pearson_many([0], [-3]), "trials"),
         (lambda: proportion_bounds(Counts(), 1.0), "confidence"),
+        (lambda: proportion_bounds_many([2], [2], [3]), "successes, hidden"),
+        (lambda: proportion_bounds_many([2], [-1], [3]), "hidden"),
         (lambda: needed_for_half_width(1.5, 0.1), "p_guess"),
         (lambda: needed_for_half_width(0.5, 0.0), "half_width"),
         (lambda: needed_for_half_width(0.5, 1e-9), "half_width"),
