@@ -62,8 +62,7 @@ class Start:
         return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(NamedTuple):
     """A cell as the engine runs it.
 
     Attributes:

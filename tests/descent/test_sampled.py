@@ -1,7 +1,5 @@
 """Finite samples: gradient by autodiff, the n → ∞ limit and its rate, data drawn again."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,7 +117,7 @@ def test_stored_and_regenerated_data_are_the_same(extra):
     assert kept.family.source.stored
     assert not again.family.source.stored
     short = again.family._replace(source=again.family.source._replace(chunk=8))
-    again = dataclasses.replace(again, family=short)
+    again = again._replace(family=short)
     one, other = walk(kept, 40, key=2).student, walk(again, 40, key=2).student
     close(one.v, other.v, 1e-9)
     close(one.a, other.a, 1e-9)
