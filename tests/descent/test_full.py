@@ -1,6 +1,7 @@
 """The full state: it is gradient descent on the population loss, and it sees b > 2."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -56,17 +57,19 @@ def test_float32_angle_is_within_two_units_in_the_last_place():
     )
 
 
-def followed(dynamics, state, strides, count):
-    """The states after some strides of `count` steps, taken as strides and step by step."""
+@partial(jax.jit, static_argnums=0)
+def followed(family, params, states, count):
+    """The states after four strides of `count` steps, taken as strides and step by step.
 
-    @jax.jit
-    def both(one, other):
-        for _ in range(strides):
-            one = dynamics.stride(one, count)
-            other = jax.lax.fori_loop(0, count, lambda _, s: dynamics.step(s), other)
-        return one, other
+    `count` is data, as in the engine, so that a family is compiled once for all of them.
+    """
+    dynamics = family(params)
 
-    return both(state, state)
+    def both(state):
+        strides = jax.lax.fori_loop(0, 4, lambda _, s: dynamics.stride(s, count), state)
+        return strides, jax.lax.fori_loop(0, 4 * count, lambda _, s: dynamics.step(s), state)
+
+    return jax.vmap(both)(states)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +87,10 @@ def test_a_stride_is_as_many_steps(words, activation):
     """In double precision, also where φ passes through 0 or π and where the sum alternates."""
     cell = Cell(k=5, p=4, ratio=2.0, activation=activation, **words)
     built = build(cell, engine="full", dtype="float64")
-    dynamics = built.family(jax.tree.map(jnp.asarray, built.params))
-    start = jax.vmap(dynamics.start)(jax.random.split(jax.random.key(2), 16))
+    params = jax.tree.map(jnp.asarray, built.params)
+    start = jax.vmap(built.family(params).start)(jax.random.split(jax.random.key(2), 16))
     for count in (1, 2, 64):
-        one, other = jax.vmap(lambda s, n=count: followed(dynamics, s, 4, n))(start)
+        one, other = followed(built.family, params, start, count)
         for x, y in zip(one, other, strict=True):
             np.testing.assert_allclose(x, y, rtol=0, atol=2e-11)
 
@@ -114,12 +117,19 @@ def test_lanes_in_the_last_axis_mean_the_same_as_one_lane():
     dynamics = built.family(jax.tree.map(jnp.asarray, built.params))
     one = jax.vmap(dynamics.start)(jax.random.split(jax.random.key(1), 6))
     many = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), one)
-    for _ in range(20):
-        one, many = jax.vmap(dynamics.step)(one), dynamics.step(many)
-    one, many = jax.vmap(lambda s: dynamics.stride(s, 7))(one), dynamics.stride(many, 7)
+
+    @jax.jit
+    def moved(one, many):
+        for _ in range(2):
+            one, many = jax.vmap(dynamics.step)(one), dynamics.step(many)
+        return jax.vmap(lambda s: dynamics.stride(s, 7))(one), dynamics.stride(many, 7)
+
+    for _ in range(6):
+        one, many = moved(one, many)
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
         np.testing.assert_allclose(jnp.moveaxis(x, 0, -1), y, rtol=0, atol=1e-13)
-    np.testing.assert_array_equal(jax.vmap(dynamics.verdict)(one), dynamics.verdict(many))
+    codes = jax.jit(lambda x, y: (jax.vmap(dynamics.verdict)(x), dynamics.verdict(y)))(one, many)
+    np.testing.assert_array_equal(*codes)
 
 
 def test_beyond_b_2_the_full_state_diverges():
