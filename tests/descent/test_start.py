@@ -1,5 +1,7 @@
 """Start laws of the full state."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +16,17 @@ DRAWS = 10_000
 K, P = 6, 4
 
 
+@partial(jax.jit, static_argnums=0)
+def _drawn(family, params, keys):
+    """Starts by key; numbers of the law are data, so that laws of one kind are compiled once."""
+    return jax.vmap(family(params).start)(keys)
+
+
 def draw(cell, start=None, patches=None, draws=DRAWS):
     built = build(cell, engine="full", dtype="float64", start=start, patches=patches)
     params = jax.tree.map(jnp.asarray, built.params)
-    keys = jax.random.split(jax.random.key(9), draws)
-    at = jax.jit(jax.vmap(built.family(params).start))(keys)
-    return np.asarray(at.v), np.asarray(at.a), params
+    at = _drawn(built.family, params, jax.random.split(jax.random.key(9), DRAWS))
+    return np.asarray(at.v[:draws]), np.asarray(at.a[:draws]), params
 
 
 def cell(**options):
