@@ -131,12 +131,9 @@ def test_lanes_together_take_the_steps_of_each(extra):
     assert dynamics.lanes_last
     keys = jax.random.split(jax.random.key(4), 3)
     state = jax.vmap(dynamics.start, out_axes=-1)(keys)
-    for _ in range(4):
-        state = dynamics.step(state)
+    state = walk(built, 4, state=state)
     assert dynamics.verdict(state).shape == (3,)
-    one = dynamics.start(keys[1])
-    for _ in range(4):
-        one = dynamics.step(one)
+    one = walk(built, 4, state=dynamics.start(keys[1]))
     close(state.student.v[:, 1], one.student.v)
     close(state.student.a[:, 1], one.student.a)
     assert dynamics.verdict(one).shape == ()
@@ -161,7 +158,8 @@ def test_minibatch_gradient_is_unbiased():
     state = built.family(built.params).start(jax.random.key(0))
     source: Sampled = built.family.source
     params, all_of_them = (jax.tree.map(jnp.asarray, b.params) for b in (built, full))
-    slopes = jax.vmap(lambda t: source.gradient(params, state.carried, POINT, t))(jnp.arange(2000))
+    draw = jax.jit(jax.vmap(lambda t: source.gradient(params, state.carried, POINT, t)))
+    slopes = draw(jnp.arange(2000))
     exact = full.family.source.gradient(all_of_them, state.carried, POINT, jnp.int32(0))
     for got, expected in zip(slopes, exact, strict=True):
         error = np.std(np.asarray(got), axis=0) / np.sqrt(2000)
