@@ -67,9 +67,7 @@ def test_a_restart_is_the_same_whatever_the_cut_and_the_company(reference, strea
     assert np.array_equal(results[1].outcomes, reference.outcomes[:700])
 
 
-@pytest.mark.parametrize(
-    "change", [{"width": 256}, {"capacity": 192}, {"capacity": 200}, {"tasks": 1}]
-)
+@pytest.mark.parametrize("change", [{"width": 256, "capacity": 192}, {"tasks": 1, "capacity": 200}])
 def test_a_restart_is_the_same_at_another_shape(reference, change):
     (result,), _ = well([well_job(0, 1500)], SMALL._replace(**change))
     assert np.array_equal(result.outcomes, reference.outcomes[:1500])
@@ -197,11 +195,15 @@ def test_not_a_number_is_divergence():
     assert np.sum(result.outcomes == Outcome.DIVERGED) == 0 or result.steps.max() < 100
 
 
+CLOCKS = SMALL._replace(tasks=64)
+"""One compiled shape for all clocks."""
+
+
 @pytest.mark.parametrize("every", [1, 4])
 def test_the_step_limit_to_the_step(every):
     """A run takes no step beyond its limit; a verdict within it counts, one beyond does not."""
     cases = [(t, limit) for t in (0, 1, 3, 4, 5, 9) for limit in (1, 3, 4, 5, 8, 9, 12)]
-    settings = SMALL._replace(check_every=every, tasks=64)
+    settings = CLOCKS._replace(check_every=every)
     jobs = [Job({"target": np.int32(t)}, 0, 1, limit) for t, limit in cases]
     results, account = run(Clock(), jobs, seed=0, settings=settings)
     for (target, limit), result in zip(cases, results, strict=True):
@@ -216,7 +218,7 @@ def test_the_step_limit_to_the_step(every):
 
 def test_the_largest_step_limit_does_not_overflow():
     (result,), _ = run(
-        Clock(), [Job({"target": np.int32(9)}, 0, 5, 2**31 - 1)], seed=0, settings=SMALL
+        Clock(), [Job({"target": np.int32(9)}, 0, 5, 2**31 - 1)], seed=0, settings=CLOCKS
     )
     assert np.array_equal(result.steps, [12] * 5)
 
@@ -261,17 +263,14 @@ def test_progress_ends_at_the_total():
 
 def test_two_families_with_equal_fields_are_two_programs():
     """Families are told apart by their type, though two named tuples compare equal without it."""
-    (clock,), _ = run(
-        Clock("same"), [Job({"target": np.int32(0)}, 0, 9, 10)], seed=0, settings=SMALL
-    )
+    jobs = [Job({"target": np.int32(0)}, 0, 9, 10)]
+    (clock,), _ = run(Clock(), jobs, seed=0, settings=CLOCKS)
 
     class Never(Clock):
         def __call__(self, params):
             return Clock.__call__(self, params)._replace(verdict=lambda n: jnp.int32(0))
 
-    (never,), _ = run(
-        Never("same"), [Job({"target": np.int32(0)}, 0, 9, 10)], seed=0, settings=SMALL
-    )
+    (never,), _ = run(Never(), jobs, seed=0, settings=CLOCKS)
     assert (clock.outcomes == Outcome.GLOBAL).all()
     assert (never.outcomes == Outcome.UNDECIDED).all()
 
@@ -346,18 +345,18 @@ def child(program, devices=1):
     return done.stdout
 
 
-def test_four_devices_give_the_outcomes_of_one():
+def test_two_devices_give_the_outcomes_of_one():
     program = """
     import hashlib, jax, numpy as np
     from jaxcnn.engine.run import run
     from tests.engine.test_run import SMALL, DoubleWell, well_job
-    assert len(jax.local_devices()) == 4
+    assert len(jax.local_devices()) == 2
     (result,), _ = run(DoubleWell(), [well_job(0, 3000)], seed=11, settings=SMALL)
     print(hashlib.sha256(result.outcomes.tobytes() + result.steps.tobytes()).hexdigest())
     """
     (one,), _ = well([well_job(0, 3000)])
     expected = hashlib.sha256(one.outcomes.tobytes() + one.steps.tobytes()).hexdigest()
-    assert child(program, devices=4).strip() == expected
+    assert child(program, devices=2).strip() == expected
 
 
 @pytest.mark.heavy
