@@ -55,6 +55,22 @@ class Job(NamedTuple):
     max_steps: int
 
 
+class Batch(NamedTuple):
+    """Jobs that share a family and a compiled shape.
+
+    Attributes:
+        family: parameters → `Dynamics` (engine/dynamics.py).
+        jobs: what to run; all params have one tree, one set of shapes and dtypes.
+        settings: compiled shape.
+        x64: compute with 64-bit types enabled.
+    """
+
+    family: Family
+    jobs: Sequence[Job]
+    settings: LaneSettings
+    x64: bool = False
+
+
 @dataclass(frozen=True)
 class JobResult:
     """Outcomes of a job in index order.
@@ -189,32 +205,49 @@ def run_each(
     A job without restarts is in no launch. Leaving the loop early ends the work after the
     launches that have begun.
     """
-    settings = settings or LaneSettings()
-    _refuse_width(settings.width)
-    shape = compiled_shape(settings)
+    batch = Batch(family, jobs, settings or LaneSettings(), x64)
+    for _, landing in run_batches([batch], seed=seed, devices=devices, streams=streams):
+        yield landing
+
+
+def run_batches(
+    batches: Sequence[Batch],
+    *,
+    seed: int,
+    devices: Sequence[jax.Device] | None = None,
+    streams: int | None = None,
+) -> Iterator[tuple[int, Landing]]:
+    """`run_each` for jobs of several families: (which batch, its landing), as they come.
+
+    The launches of all are one queue, so that no core waits for the end of a batch.
+    """
     devices = list(devices) if devices is not None else default_devices()
     if streams is None:
         streams = max(1, cpu_count() // len(devices)) if devices[0].platform == "cpu" else 1
-    for job in jobs:
-        if job.count < 0 or job.first < 0 or job.first + job.count > INDEX_LIMIT:
-            raise InputError("restarts", (job.first, job.count), "indices must lie in [0, 2**63)")
-    launches = deque(_launches(jobs, settings, len(devices) * streams))
-    books = _Books(jobs, settings)
-    landed: SimpleQueue[Landing | BaseException | None] = SimpleQueue()
+    for batch in batches:
+        _refuse_width(batch.settings.width)
+        for job in batch.jobs:
+            if job.count < 0 or job.first < 0 or job.first + job.count > INDEX_LIMIT:
+                raise InputError(
+                    "restarts", (job.first, job.count), "indices must lie in [0, 2**63)"
+                )
+    launches = deque(
+        (number, pieces)
+        for number, batch in enumerate(batches)
+        for pieces in _launches(batch.jobs, batch.settings, len(devices) * streams)
+    )
+    books = [_Books(batch.jobs, batch.settings) for batch in batches]
+    landed: SimpleQueue[tuple[int, Landing] | BaseException | None] = SimpleQueue()
 
     def work_on(device: jax.Device) -> None:
         try:
-            places = jax.default_device(device)
-            with places, jax.enable_x64(x64), jax.threefry_partitionable(True):
-                while True:
-                    try:
-                        pieces = launches.popleft()
-                    except IndexError:
-                        break
-                    work = _work(jobs, pieces, seed, settings)
-                    _compile_once(family, shape, work, device, x64)
-                    back = jax.device_get(launch_as_set(family, shape, work, device))
-                    landed.put(books.enter(pieces, back))
+            while True:
+                try:
+                    number, pieces = launches.popleft()
+                except IndexError:
+                    break
+                back = _launch(batches[number], pieces, seed, device)
+                landed.put((number, books[number].enter(pieces, back)))
             landed.put(None)
         except BaseException as error:
             landed.put(error)
@@ -239,6 +272,16 @@ def run_each(
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _launch(batch: Batch, pieces: Sequence[_Piece], seed: int, device: jax.Device) -> Any:
+    """One launch on one device: a `Landed` of NumPy arrays."""
+    shape = compiled_shape(batch.settings)
+    places = jax.default_device(device)
+    with places, jax.enable_x64(batch.x64), jax.threefry_partitionable(True):
+        work = _work(batch.jobs, pieces, seed, batch.settings)
+        _compile_once(batch.family, shape, work, device, batch.x64)
+        return jax.device_get(launch_as_set(batch.family, shape, work, device))
 
 
 class _Books:

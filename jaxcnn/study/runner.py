@@ -14,7 +14,7 @@ import jax
 from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
-from jaxcnn.engine.run import Job, run_each
+from jaxcnn.engine.run import Batch, Job, run_batches
 from jaxcnn.study.build import build, build_many
 from jaxcnn.study.built import Built, check_every, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult
@@ -126,23 +126,25 @@ class EngineRunner:
         built = self._built(cells)
         for i, (_, shape) in enumerate(built):
             groups[shape].append(i)
+        batches = []
         for members in groups.values():
-            one, _ = built[members[0]]
             jobs = [
                 Job(built[i][0].params, tasks[i].first, tasks[i].count, cells[i].max_steps)
                 for i in members
             ]
-            stream = f"{one.engine} seed {self.seed}"
-            words: dict[str, Any] = {"settings": one.settings, "streams": self.streams}
-            for landing in run_each(one.family, jobs, seed=self.seed, x64=one.x64, **words):
-                for job, result in landing.done:
-                    yield UnitResult(
-                        task=tasks[members[job]],
-                        outcomes=result.outcomes,
-                        steps=result.steps,
-                        lane_steps=result.lane_steps,
-                        stream=stream,
-                    )
+            one, _ = built[members[0]]
+            batches.append(Batch(one.family, jobs, one.settings, one.x64))
+        places = list(groups.values())
+        for number, landing in run_batches(batches, seed=self.seed, streams=self.streams):
+            for job, result in landing.done:
+                at = places[number][job]
+                yield UnitResult(
+                    task=tasks[at],
+                    outcomes=result.outcomes,
+                    steps=result.steps,
+                    lane_steps=result.lane_steps,
+                    stream=f"{built[at][0].engine} seed {self.seed}",
+                )
 
 
 def _bytes(params: Any) -> int:

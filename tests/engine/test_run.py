@@ -20,7 +20,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine import run as run_module
 from jaxcnn.engine.address import INDEX_LIMIT, WORD
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Job, draw_seconds, launch_as_set, run, run_each
+from jaxcnn.engine.run import Batch, Job, draw_seconds, launch_as_set, run, run_batches, run_each
 from jaxcnn.study.build import build
 from tests.engine.foreign import Clock, DoubleWell, SlowFailure, Walk, keys
 
@@ -136,6 +136,18 @@ def test_what_has_landed_is_handed_over_while_the_rest_is_computed(reference):
     paid = sum(result.lane_steps for _, result in landed)
     assert account.lane_steps - len(jobs) - len(landings) < paid <= account.lane_steps
     assert sum(landing.restarts for landing in landings) == sum(job.count for job in jobs)
+
+
+def test_batches_of_several_families_are_one_queue(reference):
+    """One launch of the first and three of the second, for two streams."""
+    clock = Batch(Clock(), [Job({"target": np.int32(3)}, 0, 10, 100)], SMALL)
+    wells = Batch(DoubleWell(), [well_job(0, 2048 + 100)], SMALL)
+    landings = list(run_batches([clock, wells], seed=11, streams=2))
+    assert sorted(number for number, _ in landings) == [0, 1, 1, 1]
+    (told,) = (result for number, each in landings if number for _, result in each.done)
+    assert np.array_equal(told.outcomes, reference.outcomes[:2148])
+    (timed,) = (result for number, each in landings if not number for _, result in each.done)
+    assert (timed.outcomes == Outcome.GLOBAL).all() and (timed.steps == 4).all()
 
 
 def test_leaving_early_begins_no_more_launches(monkeypatch):
