@@ -15,7 +15,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxcnn.base.cell import FREE, Cell, cell_options, with_free
+from jaxcnn.base.cell import FREE, Cell, cell_options, field_values, with_free
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.study.axis import (
     FIELDS,
@@ -84,12 +84,12 @@ class CellGrid(Sequence[Cell]):
         self._shape = tuple(len(self._columns[names[0]]) for names in self.axes)
         self._positions = np.arange(size)
         self._made: dict[int, Cell] = {}
-        self._bases: dict[tuple[Value, ...], Cell] = {}
+        self._bases: dict[tuple[Value, ...], tuple[Value, ...]] = {}
         varied = [name for names in self.axes for name in names]
-        self._free = [name for name in varied if name in FREE]
         self._company = [name for name in varied if name not in FREE]
         self._fixed_free = {"step_size": None}  # then it follows from k
         self._fixed_free |= {name: self.fixed[name] for name in FREE if name in self.fixed}
+        self._free = [name for name in FREE if name in varied or name in self._fixed_free]
 
     def keep_existing(self, skip: bool) -> None:
         """Try every cell, and leave out those that cannot exist.
@@ -166,12 +166,12 @@ class CellGrid(Sequence[Cell]):
         company = tuple([values[name] for name in self._company])
         like = self._bases.get(company)
         if like is None:
-            like = self._base(company)
+            like = field_values(self._base(company))
             if len(self._bases) >= _KEPT:
                 self._bases.clear()
             self._bases[company] = like
-        numbers = {name: values[name] for name in self._free}
-        return with_free(like, {**self._fixed_free, **numbers})
+        own = {**self._fixed_free, **values}
+        return with_free(like, self._free, [own[name] for name in self._free])
 
     def _base(self, company: tuple[Value, ...]) -> Cell:
         """A cell that has these values where fields must go together."""
