@@ -121,9 +121,9 @@ def main(out):
             continue
         cell = cell_of(k, p)
         default = full_settings(k + p).width
-        widths = sorted({max(32, default // 4), default, default * 4})
+        widths = sorted({64 if default > 64 else 32, default, default * 4})
         ours = {w: engine_rate(cell, w) for w in widths}
-        lanes = sorted({max(16, default // 2), default * 2, default * 8})
+        lanes = sorted({128, default * 2, 1024, 4096})
         theirs = {(n, t): autodiff_rate(cell, n // t, t) for n in lanes for t in {1, cpu_count()}}
         width, (n, threads) = max(ours, key=ours.get), max(theirs, key=theirs.get)
         high, low = ours[width], theirs[n, threads]

@@ -32,8 +32,9 @@ OWN_THREADS = ("numba", "diffrax")
 PROCESSES = ("numpy", "torch")
 """Peers whose batches go to a process for each core, single-threaded: the GIL holds threads up."""
 
-LANES, FEW, BUDGET = (512, 2048, 8192), 2000, 15.0
-"""Lanes a batch; restarts of the fixed-step answer; seconds for an answer, longer ones scaled."""
+LANES, FEW, BUDGET = (512, 1984, 8128), 2000, 15.0
+"""Lanes a batch (8192 cost NumPy a fifth: rows then share places of the cache); restarts of the
+fixed-step answer; seconds for an answer, longer ones scaled."""
 
 CORES = len(os.sched_getaffinity(0))
 
