@@ -180,10 +180,10 @@ def _reduced_settings(backend: str, every: int) -> LaneSettings:
 def full_settings(rows: int, every: int = 8) -> LaneSettings:
     """Lanes for a full state of `rows` numbers: some 160 kB of them on a CPU.
 
-    An odd multiple of 64, from 64 to 448, or else 32.
+    An odd multiple of 64, up to 960, or else 32.
     """
     if jax.default_backend() != "cpu":
         return LaneSettings(width=2**15, shared=True, check_every=every)
-    fit = min(_STATE // (4 * rows) // 64, 7)
+    fit = min(_STATE // (4 * rows) // 64, 15)
     width = 64 * (fit - 1 + fit % 2) if fit else 32
     return LaneSettings(width=width, shared=True, check_every=every)

@@ -16,7 +16,7 @@ from jaxcnn.study.cluster import DaskWorkers
 from jaxcnn.study.executors import LocalWorkers, RunnerSpec
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.runner import EngineRunner
-from jaxcnn.study.schedule import WHOLE, Shard
+from jaxcnn.study.schedule import FIRST_BUNDLE, WHOLE, Pace, Shard
 from jaxcnn.study.study import Study
 from jaxcnn.study.study_file import read_study
 from jaxcnn.study.sweep import Executor, InProcess, Progress, sweep_with
@@ -24,6 +24,7 @@ from jaxcnn.study.table import table
 
 ENGINE = "jaxcnn.study.runner:EngineRunner"
 _CHECKED = 2000
+_MOST_AT_FIRST = 2**20  # restarts of a first bundle
 
 
 def runner_words(study: Study) -> dict[str, Any]:
@@ -77,19 +78,20 @@ def sweep(
         raise RefusedError("workers", workers, "are the cluster's when a client is given")
     arguments = runner_words(study)
     local = EngineRunner(**arguments)
-    local.check(islice(study.cells, _CHECKED))
+    a_second = local.check(islice(study.cells, _CHECKED))
+    pace = Pace(first=min(max(a_second or 0, FIRST_BUNDLE), _MOST_AT_FIRST))
     spec = RunnerSpec.of(ENGINE, arguments)
     cluster = None if client is None else DaskWorkers(spec, client)
     with _directory(out) as place:
         run = RunDirectory.create_or_open(place, study)
         if cluster is not None:
-            sweep_with(run, cluster, progress, shard=part)
+            sweep_with(run, cluster, progress, shard=part, pace=pace)
         elif workers == 1:
             here: Executor = InProcess(local)
-            sweep_with(run, here, progress, shard=part)
+            sweep_with(run, here, progress, shard=part, pace=pace)
         else:
             with LocalWorkers(spec, workers) as pool:
-                sweep_with(run, pool, progress, shard=part)
+                sweep_with(run, pool, progress, shard=part, pace=pace)
         return table(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import jax
 from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
+from jaxcnn.descent.reduced import ReducedParams
 from jaxcnn.engine.run import Batch, Job, run_batches
 from jaxcnn.study.build import build, build_many
 from jaxcnn.study.built import Built, check_every, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult
 
 _SMALL, _CELLS = 4096, 4096  # bytes of parameters of a cell, and cells, that a runner keeps
+_STEPS = 4e8  # restart-steps a second, to an order of magnitude
 _SOME = 128  # cells that are held at once to be checked
 
 
@@ -75,15 +78,22 @@ class EngineRunner:
         """The cell as this study runs it; small ones are kept, up to some thousands."""
         return self._built([cell])[0][0]
 
-    def check(self, cells: Iterable[Cell]) -> None:
+    def check(self, cells: Iterable[Cell]) -> int | None:
         """Build cells, to see whether one is refused.
+
+        Returns:
+            About how many restarts of the slowest take a second: plain descent on four scalars
+            has some 0.6/c steps (see `check_every`). None if a cell is something else.
 
         Raises:
             InputError, RefusedError: if one is.
         """
-        left = iter(cells)
+        left, slowest = iter(cells), math.inf
         while some := list(islice(left, _SOME)):
-            self._built(some)
+            for built, _ in self._built(some):
+                plain = type(built.params) is ReducedParams
+                slowest = min(slowest, float(built.params.rates.c) if plain else 0.0)
+        return int(_STEPS * slowest / 0.6) if 0 < slowest < math.inf else None
 
     def _built(self, cells: Sequence[Cell]) -> list[tuple[Built, int]]:
         """Each cell, and the number of what must agree for cells to share a launch."""

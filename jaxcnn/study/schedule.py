@@ -27,7 +27,7 @@ from jaxcnn.study.unit_file import BLOCK, Line
 SECONDS = 20.0
 MOST_IN_BUNDLE = 2**24
 MOST_TASKS = 2**12
-_FIRST_BUNDLE = 2**12
+FIRST_BUNDLE = 2**12
 _GROWTH = 512
 _FINEST = 2**8
 _CELLS_PER_PART = 8
@@ -97,13 +97,14 @@ class Pace:
 
     Args:
         seconds: how long a bundle should take.
+        first: restarts of the first bundle, of which nothing is learned yet.
     """
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, first: int = FIRST_BUNDLE) -> None:
         self._seconds = seconds
         self._weight = 1.0
         self._rate = 0.0  # weight a second; 0 before the first bundle, which counts restarts
-        self._budget = float(_FIRST_BUNDLE)
+        self._budget = float(first)
 
     @property
     def budget(self) -> float:

@@ -55,6 +55,17 @@ def test_a_cell_is_built_once_while_it_is_kept(monkeypatch):
     assert asked == [large] * 2
 
 
+def test_the_slowest_cell_says_how_many_restarts_take_a_second():
+    """Within a factor of ten of what a core does: 2 to 3 million restarts of (25, 4) at 0.05."""
+    quick, slow = (Cell(k=25, ratio=4.0, step_size=size) for size in (0.05, 0.0005))
+    assert 3e5 < EngineRunner(seed=0).check([quick]) < 3e7
+    found = EngineRunner(seed=0).check([slow, quick])
+    assert found == pytest.approx(EngineRunner(seed=0).check([quick]) / 100, rel=1e-3)
+    assert EngineRunner(seed=0, engine="full").check([quick]) is None
+    assert EngineRunner(seed=0).check([quick, quick.with_(optimizer="momentum")]) is None
+    assert EngineRunner(seed=0).check([]) is None
+
+
 def test_cells_of_other_shapes_or_rules_do_not_share_a_launch():
     runner = EngineRunner(seed=0, engine="full")
     sizes = [Cell(k=k, ratio=1.0, p=p, step_size=0.1) for k, p in ((4, 2), (4, 2), (5, 2), (4, 3))]

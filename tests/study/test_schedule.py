@@ -46,6 +46,8 @@ def test_a_large_cell_is_cut(tmp_path):
     (task,) = planned(run)
     assert (task.cell, task.first) == (0, 0)
     assert 4096 <= task.count <= 8192
+    (task,) = planned(run, Pace(first=10**6))
+    assert task.count == 10**6 // 2**16 * 2**16
     (fast,) = planned(run, learned(1e-3, 10**4))
     assert fast.count == 512 * 10**4 // 2**16 * 2**16
     tasks = planned(run, learned(1e-9, 2**22))

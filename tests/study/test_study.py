@@ -214,6 +214,7 @@ def test_the_cells_of_a_grid_are_those_of_their_words(fixed, axes):
         cell = again.cells[number]
         told = Cell(**fixed, **whole.cells.values(number))
         assert (cell, hash(cell), repr(cell)) == (told, hash(told), repr(told))
+    assert list(whole.cells) == [again.cells[number] for number in range(len(whole))]
 
 
 @pytest.mark.parametrize(
