@@ -126,6 +126,11 @@ class Landing(NamedTuple):
     draws: int
 
 
+# Kept from call to call: a new thread's first launch costs a millisecond more. Calls from several
+# threads find or start as many as they need.
+_THREADS = ThreadPoolExecutor(256, "jaxcnn")
+
+
 class _Piece(NamedTuple):
     job: int
     offset: int
@@ -254,11 +259,9 @@ def run_batches(
 
     places = [device for device in devices for _ in range(streams)][: max(1, len(launches))]
     # Threads even for one place: the main thread then hears Ctrl-C during a launch.
-    pool = ThreadPoolExecutor(len(places))
+    begun = [_THREADS.submit(work_on, place) for place in places]
     going = len(places)
     try:
-        for place in places:
-            pool.submit(work_on, place)
         while going:
             landing = landed.get()
             if isinstance(landing, BaseException):
@@ -269,9 +272,9 @@ def run_batches(
                 yield landing
     except BaseException:
         launches.clear()
-        pool.shutdown(wait=False, cancel_futures=True)
+        for one in begun:
+            one.cancel()
         raise
-    pool.shutdown()
 
 
 def _launch(batch: Batch, pieces: Sequence[_Piece], seed: int, device: jax.Device) -> Any:
