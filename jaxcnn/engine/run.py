@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from queue import SimpleQueue
@@ -128,7 +128,7 @@ class Landing(NamedTuple):
 
 # Kept from call to call: a new thread's first launch costs a millisecond more. Calls from several
 # threads find or start as many as they need.
-_THREADS = ThreadPoolExecutor(256, "jaxcnn")
+_THREADS = ThreadPoolExecutor(2**16, "jaxcnn")
 
 
 class _Piece(NamedTuple):
@@ -259,9 +259,11 @@ def run_batches(
 
     places = [device for device in devices for _ in range(streams)][: max(1, len(launches))]
     # Threads even for one place: the main thread then hears Ctrl-C during a launch.
-    begun = [_THREADS.submit(work_on, place) for place in places]
+    begun: list[Future[None]] = []
     going = len(places)
     try:
+        for place in places:
+            begun.append(_THREADS.submit(work_on, place))
         while going:
             landing = landed.get()
             if isinstance(landing, BaseException):

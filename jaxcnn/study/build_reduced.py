@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.cell import Cell, cell_options
+from jaxcnn.base.errors import InputError
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.flow import FlowDescent
 from jaxcnn.descent.kernel import DescentKernel, kernel_of
@@ -226,11 +227,13 @@ def _plane_start(kind: PlaneKind, k: int, p: int, sizes: Sizes) -> PlaneStart:
 def _teacher_numbers(
     kind: PlaneKind, k: int, p: int, ratio: float, norm: float
 ) -> tuple[Sizes, tuple[float, ...]]:
-    """The sizes of a teacher and its `_plane_start`, of NaN where that has no law."""
-    sizes = sizes_of(teacher_of(k, p, ratio, norm, None))
-    if kind == "sphere" and k == 1:
-        return sizes, (math.nan,) * len(PlaneStart._fields)
-    return sizes, _plane_start(kind, k, p, sizes)
+    """The sizes of a teacher and its `_plane_start`; of NaN where one of them is refused."""
+    try:
+        sizes = sizes_of(teacher_of(k, p, ratio, norm, None))
+        return sizes, _plane_start(kind, k, p, sizes)
+    except InputError:
+        nothing = (math.nan,) * len(PlaneStart._fields)
+        return Sizes(*nothing[: len(Sizes._fields)]), nothing
 
 
 def _number(value: float) -> Any:

@@ -79,6 +79,8 @@ def sweep(
     arguments = runner_words(study)
     local = EngineRunner(**arguments)
     a_second = local.check(islice(study.cells, _CHECKED))
+    if len(study) > _CHECKED:
+        a_second = None  # there may be slower ones
     pace = Pace(first=min(max(a_second or 0, FIRST_BUNDLE), _MOST_AT_FIRST))
     spec = RunnerSpec.of(ENGINE, arguments)
     cluster = None if client is None else DaskWorkers(spec, client)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, compress, islice
+from itertools import accumulate, compress, groupby, islice
 from typing import Any
 
 import jax
@@ -82,18 +82,29 @@ class EngineRunner:
         """Build cells, to see whether one is refused.
 
         Returns:
-            About how many restarts of the slowest take a second: plain descent on four scalars
-            has some 0.6/c steps (see `check_every`). None if a cell is something else.
+            No more restarts than take about a second: plain descent on four scalars has some
+            0.6/c steps (see `check_every`), more with a small teacher or steps of v. None if a
+            cell is something else.
 
         Raises:
             InputError, RefusedError: if one is.
         """
-        left, slowest = iter(cells), math.inf
-        while some := list(islice(left, _SOME)):
-            for built, _ in self._built(some):
-                plain = type(built.params) is ReducedParams
-                slowest = min(slowest, float(built.params.rates.c) if plain else 0.0)
+        slowest = math.inf
+        for part in self._parts(cells):
+            slowest = min(slowest, *(_slowness(built) for built, _ in self._built(part)))
         return int(_STEPS * slowest / 0.6) if 0 < slowest < math.inf else None
+
+    def _parts(self, cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+        """Some cells at a time, so that they are built together; large ones by one."""
+
+        def may_be_large(cell: Cell) -> bool:
+            return self.engine == "full" or cell.samples is not None or cell.optimizer != "sgd"
+
+        left = iter(cells)
+        while some := list(islice(left, _SOME)):
+            for large, group in groupby(some, may_be_large):
+                same = list(group)
+                yield from ([cell] for cell in same) if large else [same]
 
     def _built(self, cells: Sequence[Cell]) -> list[tuple[Built, int]]:
         """Each cell, and the number of what must agree for cells to share a launch."""
@@ -155,6 +166,14 @@ class EngineRunner:
                     lane_steps=result.lane_steps,
                     stream=f"{built[at][0].engine} seed {self.seed}",
                 )
+
+
+def _slowness(built: Built) -> float:
+    """A lower bound on c, in which 0.6/c is about the number of steps; 0 where none is known."""
+    if type(built.params) is not ReducedParams:
+        return 0.0
+    rates = built.params.rates
+    return float(min(rates.c, rates.c_filter)) * min(1.0, float(rates.power))
 
 
 def _bytes(params: Any) -> int:

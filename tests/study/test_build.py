@@ -62,7 +62,7 @@ def test_parameters_are_host_arrays_in_the_dtype():
 
 VARIED = [
     CELL.with_(k=k, ratio=ratio, **changes)
-    for k, ratio in ((1, 1.0), (2, 0.5), (9, 0.0), (25, 4.0))
+    for k, ratio in ((1, 1.0), (1, 0.5), (2, 0.5), (9, 0.0), (25, 4.0))
     for changes in (
         {},
         {"step_size": 1e-6},

@@ -59,6 +59,9 @@ def test_the_slowest_cell_says_how_many_restarts_take_a_second():
     """Within a factor of ten of what a core does: 2 to 3 million restarts of (25, 4) at 0.05."""
     quick, slow = (Cell(k=25, ratio=4.0, step_size=size) for size in (0.05, 0.0005))
     assert 3e5 < EngineRunner(seed=0).check([quick]) < 3e7
+    usual = EngineRunner(seed=0).check([quick])
+    for change in ({"filter_step_size": 1e-4}, {"teacher_norm": 0.03}):
+        assert EngineRunner(seed=0).check([quick.with_(**change)]) < usual / 300
     found = EngineRunner(seed=0).check([slow, quick])
     assert found == pytest.approx(EngineRunner(seed=0).check([quick]) / 100, rel=1e-3)
     assert EngineRunner(seed=0, engine="full").check([quick]) is None

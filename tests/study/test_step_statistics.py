@@ -72,7 +72,7 @@ def test_several_sets_at_once(sets, right, left, repeats):
     # Few numbers or many, small or large: each is added in a way of its own.
     parts = [
         (
-            np.tile(values % 4 + 1, repeats).astype(np.uint8),
+            np.tile(values % 5 + 1, repeats).astype(np.uint8),
             np.tile(values >> right << left, repeats),
         )
         for values in sets
