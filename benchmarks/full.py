@@ -25,7 +25,8 @@ from jaxcnn import Cell, Teacher
 from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.dynamics import Dynamics
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 from jaxcnn.study.built import full_settings
 

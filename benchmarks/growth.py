@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks.full import Endless, cell_of, steps_for
 from jaxcnn import Cell
 from jaxcnn.base.cores import cpu_count
-from jaxcnn.engine.run import Account, Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Account, run
 from jaxcnn.study.build import build
 
 CURVES = ("restarts", "k", "p", "full", "samples", "cells", "devices")

@@ -12,7 +12,8 @@ from __future__ import annotations
 from benchmarks.peers.question import GRID, NORM, STEP_SIZE, P
 from jaxcnn import Cell
 from jaxcnn.base.cores import cpu_count
-from jaxcnn.engine.run import Job, draw_seconds, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import draw_seconds, run
 from jaxcnn.study.build import build
 
 FEW, MANY = 100_000, 1_000_000

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from jaxcnn import Cell
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 RESTARTS, BLOCKS = 2**22, (64, 128, 256, 512)

@@ -21,7 +21,8 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.descent.certificate import Rates, Scalars
 from jaxcnn.descent.kernel import RELU
 from jaxcnn.descent.reduced import step
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
 from jaxcnn.study.paper import RATIOS, table1

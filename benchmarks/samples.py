@@ -29,7 +29,8 @@ from benchmarks.full import Endless
 from jaxcnn import Cell
 from jaxcnn.descent.sampled import some_inputs
 from jaxcnn.engine.lanes import ONE_THREAD
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import target
 from jaxcnn.model.sample import sampled_loss

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.run_study import runner_words, sweep
 from jaxcnn.study.runner import EngineRunner
 from jaxcnn.study.study import Study

@@ -24,7 +24,7 @@ import numpy as np
 from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_words
+from jaxcnn.engine.address import INDEX_LIMIT
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import (
     DRAWN_ALONE,
@@ -37,22 +37,7 @@ from jaxcnn.engine.lanes import (
     launch,
 )
 from jaxcnn.engine.persistent import launch_persistent
-
-
-class Job(NamedTuple):
-    """Restarts [first, first + count) of one cell.
-
-    Attributes:
-        params: the family's parameters, a tree of NumPy arrays.
-        first: first restart index, below 2⁶³.
-        count: number of restarts.
-        max_steps: step limit.
-    """
-
-    params: Any
-    first: int
-    count: int  # type: ignore[assignment]  # hides tuple.count
-    max_steps: int
+from jaxcnn.engine.pieces import Job, Piece, launches_of, work_of
 
 
 class Batch(NamedTuple):
@@ -129,13 +114,6 @@ class Landing(NamedTuple):
 # Kept from call to call: a new thread's first launch costs a millisecond more. Calls from several
 # threads find or start as many as they need.
 _THREADS = ThreadPoolExecutor(2**16, "jaxcnn")
-
-
-class _Piece(NamedTuple):
-    job: int
-    offset: int
-    first: int
-    count: int  # type: ignore[assignment]  # hides tuple.count
 
 
 _NO_ARRAYS = np.zeros(0, np.uint8), np.zeros(0, np.uint32)
@@ -239,7 +217,7 @@ def run_batches(
     launches = deque(
         (number, pieces)
         for number, batch in enumerate(batches)
-        for pieces in _launches(batch.jobs, batch.settings, len(devices) * streams)
+        for pieces in launches_of(batch.jobs, batch.settings, len(devices) * streams)
     )
     books = [_Books(batch.jobs, batch.settings) for batch in batches]
     landed: SimpleQueue[tuple[int, Landing] | BaseException | None] = SimpleQueue()
@@ -279,12 +257,12 @@ def run_batches(
         raise
 
 
-def _launch(batch: Batch, pieces: Sequence[_Piece], seed: int, device: jax.Device) -> Any:
+def _launch(batch: Batch, pieces: Sequence[Piece], seed: int, device: jax.Device) -> Any:
     """One launch on one device: a `Landed` of NumPy arrays."""
     shape = compiled_shape(batch.settings)
     places = jax.default_device(device)
     with places, jax.enable_x64(batch.x64), jax.threefry_partitionable(True):
-        work = _work(batch.jobs, pieces, seed, batch.settings)
+        work = work_of(batch.jobs, pieces, seed, batch.settings)
         _compile_once(batch.family, shape, work, device, batch.x64)
         return jax.device_get(launch_as_set(batch.family, shape, work, device))
 
@@ -301,7 +279,7 @@ class _Books:
         self._paid = [0] * len(jobs)
         self._writing = threading.Lock()
 
-    def enter(self, pieces: Sequence[_Piece], landed: Any) -> Landing:
+    def enter(self, pieces: Sequence[Piece], landed: Any) -> Landing:
         """Enter what a launch brought, a `Landed` of NumPy arrays."""
         ends = list(accumulate(piece.count for piece in pieces))
         begins = [0, *ends[:-1]]
@@ -369,8 +347,8 @@ def draw_seconds(
     settings = settings or LaneSettings()
     _refuse_width(settings.width)
     with jax.enable_x64(x64), jax.threefry_partitionable(True):
-        piece = _Piece(0, 0, job.first, min(job.count, settings.capacity))
-        work = _work([job], [piece], seed, settings)
+        piece = Piece(0, 0, job.first, min(job.count, settings.capacity))
+        work = work_of([job], [piece], seed, settings)
         shape = compiled_shape(settings)
         draw_only(family, shape, work).block_until_ready()
         best = float("inf")
@@ -379,68 +357,3 @@ def draw_seconds(
             draw_only(family, shape, work).block_until_ready()
             best = min(best, time.perf_counter() - began)
     return best / (DRAWN_ALONE * settings.width)
-
-
-def _launches(jobs: Sequence[Job], settings: LaneSettings, workers: int) -> Iterator[list[_Piece]]:
-    """Cut jobs into launches.
-
-    Work that fits `workers` launches is dealt so that every launch holds a share of every
-    job: slow cells then end side by side. More work is taken in order, in full launches; many
-    small jobs in as many launches for each worker, so that all end together.
-    """
-    per_launch = 1 if settings.shared else settings.tasks
-    total = sum(job.count for job in jobs)
-    parts = 1
-    if total <= workers * settings.capacity and len(jobs) <= per_launch:
-        parts = max(1, min(workers, total // settings.width))
-    elif len(jobs) > per_launch:
-        rounds = -(-len(jobs) // (per_launch * workers))
-        per_launch = -(-len(jobs) // (rounds * workers))
-    groups: list[list[_Piece]] = [[] for _ in range(parts)]
-    for number, job in enumerate(jobs):
-        cuts = [job.count * i // parts for i in range(parts + 1)]
-        for i in range(parts):
-            size = cuts[i + 1] - cuts[i]
-            groups[i].extend(_within_words(number, cuts[i], job.first + cuts[i], size))
-    for group in groups:
-        pending: list[_Piece] = []
-        room = settings.capacity
-        for piece in group:
-            while piece.count:
-                if len(pending) == per_launch or room == 0:
-                    yield pending
-                    pending, room = [], settings.capacity
-                count = min(room, piece.count)
-                pending.append(piece._replace(count=count))
-                room -= count
-                piece = piece._replace(
-                    offset=piece.offset + count,
-                    first=piece.first + count,
-                    count=piece.count - count,
-                )
-        if pending:
-            yield pending
-
-
-def _within_words(job: int, offset: int, first: int, count: int) -> Iterator[_Piece]:
-    """Cut a range at multiples of 2³², where the low word of an index would wrap."""
-    while count:
-        size = min(count, WORD - first % WORD)
-        yield _Piece(job, offset, first, size)
-        offset, first, count = offset + size, first + size, count - size
-
-
-def _work(jobs: Sequence[Job], pieces: Sequence[_Piece], seed: int, settings: LaneSettings) -> Work:
-    """The arrays of one launch, padded to the compiled shape."""
-    tasks = 1 if settings.shared else settings.tasks
-    padded = np.minimum(np.arange(tasks), len(pieces) - 1)
-    trees = [jobs[piece.job].params for piece in pieces]
-    ends = list(accumulate(p.count for p in pieces))
-    return Work(
-        params=jax.tree.map(lambda *leaves: np.array(leaves)[padded], *trees),
-        roots=np.stack([block_words(seed, p.first // WORD) for p in pieces])[padded],
-        low=np.array([p.first % WORD for p in pieces], np.uint32)[padded],
-        ends=np.array(ends, np.int32)[padded],
-        max_steps=np.array([jobs[p.job].max_steps for p in pieces], np.int32)[padded],
-        every=np.asarray(settings.check_every, np.int32),
-    )

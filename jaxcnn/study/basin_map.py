@@ -21,7 +21,8 @@ from jaxcnn.descent.certificate import Scalars
 from jaxcnn.descent.full import scalars
 from jaxcnn.engine.address import block_key, restart_key, root_key
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 _POINTS = 121

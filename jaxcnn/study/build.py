@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
-from typing import cast as typed
+from typing import Any, cast
 
 import numpy as np
 
-from jaxcnn.base.cell import Cell, cell_options
+from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.descent.full import FullDescent, FullParams
 from jaxcnn.descent.kernel import DescentKernel, kernel_of
@@ -21,9 +20,11 @@ from jaxcnn.model.population import Target
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build_reduced import build_alike, build_reduced, why_not_reduced, words_of
 from jaxcnn.study.built import (
+    PLAIN,
+    TOLERANCES,
     Built,
     Start,
-    cast,
+    as_dtype,
     check_every,
     full_settings,
     precision,
@@ -34,6 +35,7 @@ from jaxcnn.study.built import (
 )
 from jaxcnn.study.rules import (
     MEMORY,
+    NOTHING,
     Custom,
     check,
     goal,
@@ -46,13 +48,6 @@ from jaxcnn.study.rules import (
 
 ENGINES = ("auto", "full", "reduced")
 DTYPES = ("float32", "float64")
-
-_PLAIN, _NOTHING = Start(), Custom()
-_TOLERANCES = tuple(
-    (option.name, option.default)
-    for option in cell_options()
-    if option.name in ("angle_tolerance", "loss_tolerance")
-)
 
 
 def build(
@@ -89,7 +84,7 @@ def build(
     teacher = teacher or teacher_of(
         cell.k, cell.p, cell.ratio, cell.teacher_norm, cell.teacher_angle
     )
-    start, custom = start or _PLAIN, custom or _NOTHING
+    start, custom = start or PLAIN, custom or NOTHING
     kernel = kernel_of(sigma(cell, custom))
     b = float(rates_of(cell, kernel, sizes_of(teacher)).b)
     check(cell, custom, b)
@@ -113,7 +108,7 @@ def build(
         )
     else:
         built = _full(cell, kernel, teacher, start, dtype, settings, patches)
-    for name, default in _TOLERANCES if built.proved else ():
+    for name, default in TOLERANCES.items() if built.proved else ():
         if getattr(cell, name) != default:
             raise RefusedError(
                 name, getattr(cell, name), "has no effect: outcomes are certified here"
@@ -162,8 +157,8 @@ def _full(
     law, params = _full_start(cell, kernel, teacher, start, patches)
     dtype = precision(dtype, params.rates)
     return Built(
-        family=typed(Family, FullDescent(law, kernel)),
-        params=cast(params, dtype),
+        family=cast(Family, FullDescent(law, kernel)),
+        params=as_dtype(params, dtype),
         engine="full",
         dtype=dtype,
         settings=settings or full_settings((patches or cell.k) + cell.p, check_every(cell)),
@@ -189,15 +184,15 @@ def _rule(
     origin, numbers, lanes = source(cell, teacher, sigma_, dtype, memory)
     family = rule_family(cell, custom, law, kernel, sigma_, origin)
     params = RuleParams(
-        target=cast(plain.target, dtype),
-        start=cast(plain.start, dtype),
-        hyper=cast(hyper(cell), dtype),
-        goal=cast(goal(cell, teacher, sigma_), dtype),
-        rates=cast(plain.rates, dtype),
+        target=as_dtype(plain.target, dtype),
+        start=as_dtype(plain.start, dtype),
+        hyper=as_dtype(hyper(cell), dtype),
+        goal=as_dtype(goal(cell, teacher, sigma_), dtype),
+        rates=as_dtype(plain.rates, dtype),
         source=numbers,
     )
     return Built(
-        family=typed(Family, family),
+        family=cast(Family, family),
         params=params,
         engine="full",
         dtype=dtype,

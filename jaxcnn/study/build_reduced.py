@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,12 @@ from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.built import (
+    PLAIN,
+    TOLERANCES,
     Built,
     Sizes,
     Start,
-    cast,
+    as_dtype,
     check_every,
     precision,
     rates_at,
@@ -45,9 +47,8 @@ from jaxcnn.study.built import (
     sizes_of,
     teacher_of,
 )
-from jaxcnn.study.rules import Custom, goal, hyper, noise, sigma, why_not_four
+from jaxcnn.study.rules import NOTHING, Custom, goal, hyper, noise, sigma, why_not_four
 
-_PLAIN, _NOTHING = Start(), Custom()
 _NUMBERS = {
     "k", "ratio", "p", "teacher_norm", "init_scale", "step_size", "filter_step_size", "max_steps",
 }  # fmt: skip
@@ -58,7 +59,6 @@ words_of = attrgetter(*(option.name for option in cell_options() if option.name 
 
 _own = attrgetter("k", "step_size", "filter_step_size", "init_scale")
 _of_teacher = attrgetter("k", "p", "ratio", "teacher_norm")
-_TOLERANCES = {o.name: o.default for o in cell_options() if o.name.endswith("_tolerance")}
 
 
 def why_not_reduced(
@@ -124,7 +124,7 @@ def build_reduced(
     scale = radius(cell.init, cell.init_scale, sizes.total, cell.k)
     numbers = numbers._replace(scale=scale, x=x, y=y, angle=angle, norm2=norm2)
     law = PlaneLaw(kind, v_kind)  # type: ignore[arg-type]  # the cell's words are the law's
-    params: Any = _params(np.array([(*rates, *numbers)], dtype))[0]  # quicker than `cast`
+    params: Any = _params(np.array([(*rates, *numbers)], dtype))[0]  # quicker than `as_dtype`
     rates, numbers = params
     family: Any = ReducedDescent(law, kernel)
     if _keeps_loss(cell, kernel):
@@ -147,7 +147,7 @@ def build_reduced(
         params = WarmupParams(rates, numbers, _number(cell.warmup_steps))
     return Built(
         family=family,
-        params=params if type(params) is ReducedParams else cast(params, dtype),
+        params=params if type(params) is ReducedParams else as_dtype(params, dtype),
         engine="reduced",
         dtype=dtype,
         settings=settings or reduced_settings(check_every(cell)),
@@ -162,10 +162,10 @@ def build_alike(cells: Sequence[Cell], dtype: str | None) -> list[Built | None]:
     `build_reduced`, bit for bit.
     """
     words = cells[0]
-    kernel = kernel_of(sigma(words, _NOTHING))
+    kernel = kernel_of(sigma(words, NOTHING))
     if not _is_plain(words, kernel):
         return [None] * len(cells)
-    kind = _kind(words, _PLAIN)
+    kind = _kind(words, PLAIN)
     k, step, filter_step, scale = np.array([_own(cell) for cell in cells], float).T
     filter_step = np.where(np.isnan(filter_step), step, filter_step)  # None: that of a
     teachers: dict[Any, int] = {}
@@ -196,14 +196,13 @@ def _is_plain(cell: Cell, kernel: DescentKernel) -> bool:
     """Whether nothing but numbers can stand against plain descent on four scalars."""
     plain = cell.optimizer == "sgd" and not cell.warmup_steps and kernel.monotone
     plain = plain and cell.init != "box" and cell.filter_init != "shortcut"
-    usual = all(getattr(cell, name) == default for name, default in _TOLERANCES.items())
-    return plain and usual and why_not_four(cell, _NOTHING) is None
+    usual = all(getattr(cell, name) == default for name, default in TOLERANCES.items())
+    return plain and usual and why_not_four(cell, NOTHING) is None
 
 
 def _kind(cell: Cell, start: Start) -> PlaneKind:
-    kind: Any = "point" if cell.init == "zero" or start.a is not None else cell.init
-    law: PlaneKind = kind  # the cell's words are the law's
-    return law
+    fixed = cell.init == "zero" or start.a is not None
+    return "point" if fixed else cast(PlaneKind, cell.init)  # the cell's words are the law's
 
 
 def _plane_start(kind: PlaneKind, k: int, p: int, sizes: Sizes) -> PlaneStart:

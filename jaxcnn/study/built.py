@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxcnn.base.cell import Cell
+from jaxcnn.base.cell import Cell, cell_options
 from jaxcnn.base.errors import RefusedError
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.kernel import DescentKernel
@@ -25,7 +25,7 @@ _STATE = 160 * 2**10  # bytes of float32 state of all lanes of a launch on a CPU
 
 
 class Sizes(NamedTuple):
-    """What four scalars need to know of a teacher.
+    """What rates and start laws need to know of a teacher.
 
     Attributes:
         total: U = 1ᵀa*.
@@ -60,6 +60,11 @@ class Start:
     def plain(self) -> bool:
         """Whether the cell's own words say it all."""
         return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
+
+
+PLAIN = Start()
+TOLERANCES = {o.name: o.default for o in cell_options() if o.name.endswith("_tolerance")}
+"""What an outcome rests on where nothing is proved, with the defaults."""
 
 
 class Built(NamedTuple):
@@ -135,7 +140,7 @@ def precision(dtype: str | None, rates: Rates) -> str:
     return dtype or ("float64" if small else "float32")
 
 
-def cast(tree: Any, dtype: str) -> Any:
+def as_dtype(tree: Any, dtype: str) -> Any:
     """A tree with all leaves as NumPy arrays of one dtype."""
     leaves, shape = jax.tree.flatten(tree)
     kind = np.dtype(dtype)

@@ -32,7 +32,8 @@ from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.dynamics import Dynamics, Family, Params
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Account, Job, JobResult, Progress, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Account, JobResult, Progress, run
 from jaxcnn.study.estimate import Estimate
 
 

@@ -16,7 +16,8 @@ from jaxcnn.base.html_table import html_table, in_words
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Account, Job, Progress, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Account, Progress, run
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build

@@ -25,7 +25,8 @@ from jaxcnn.base.errors import NotExactError
 from jaxcnn.base.html_table import html_table
 from jaxcnn.base.interval import proportion_bounds
 from jaxcnn.basin.exact import exact_probabilities
-from jaxcnn.engine.run import Account, Job, Progress, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Account, Progress, run
 from jaxcnn.study.build import build
 from jaxcnn.study.built import check_every, full_settings
 

@@ -52,6 +52,9 @@ class Custom(NamedTuple):
     activation: Activation | None = None
 
 
+NOTHING = Custom()
+
+
 def sigma(cell: Cell, custom: Custom) -> Activation:
     """The activation of a cell."""
     return custom.activation or activation(cell.activation, cell.slope)

@@ -326,13 +326,8 @@ class RunDirectory:
         """The name of the random numbers of a cell; None if it has no units."""
         return next((held.stream for held in self._index.of(cell)), None)
 
-    def cost(self, cell: int) -> tuple[int, int]:
-        """Lane-steps paid for a cell, and the restarts they were paid for."""
-        paid, restarts = self._cost[cell].tolist()
-        return paid, restarts
-
     def costs(self) -> NDArray[np.int64]:
-        """`cost` of every cell, shape (cells, 2)."""
+        """Lane-steps paid for each cell, and the restarts they were paid for, (cells, 2)."""
         return self._cost
 
     def detail(self, held: Held) -> Detail:

@@ -16,7 +16,8 @@ from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
 from jaxcnn.descent.reduced import ReducedParams
-from jaxcnn.engine.run import Batch, Job, run_batches
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Batch, run_batches
 from jaxcnn.study.build import build, build_many
 from jaxcnn.study.built import Built, check_every, full_settings, reduced_settings
 from jaxcnn.study.unit import Provenance, Task, UnitResult

@@ -19,7 +19,8 @@ from jaxcnn.descent.full import FullDescent
 from jaxcnn.descent.trajectory import LossBelow, settling_step, trace
 from jaxcnn.engine.address import WORD, block_key, restart_key, root_key
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.run import Job, Progress, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Progress, run
 from jaxcnn.model.activation import relu
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.population import Student

@@ -17,7 +17,8 @@ from jaxcnn.base.counts import Counts
 from jaxcnn.basin.boundary import boundary
 from jaxcnn.basin.exact import exact_probability
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 MOST, P = 20, 5

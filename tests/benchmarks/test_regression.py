@@ -11,7 +11,8 @@ import pytest
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.engine.lanes import LaneProgram, launch
-from jaxcnn.engine.run import Job, _Piece, _work, run
+from jaxcnn.engine.pieces import Job, Piece, work_of
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 LANES = 1024
@@ -57,7 +58,7 @@ def test_the_full_engine_moves_its_state_no_more_often_than_it_did(function, pas
 def test_a_step_does_not_copy_its_state():
     """The one copy is the argument's, which the loop may not write over."""
     built = build(Cell(k=25, ratio=4.0, step_size=0.05), engine="reduced")
-    work = _work([Job(built.params, 0, 1, 1)], [_Piece(0, 0, 0, 1)], 0, built.settings)
+    work = work_of([Job(built.params, 0, 1, 1)], [Piece(0, 0, 0, 1)], 0, built.settings)
 
     def steps(state, work):
         program = LaneProgram(built.family, work, built.settings)

@@ -15,7 +15,8 @@ from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import RELU
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 GLOBAL, SPURIOUS = int(Outcome.GLOBAL), int(Outcome.SPURIOUS)

@@ -13,7 +13,8 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import block_words
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.lanes import LaneProgram, LaneSettings, Work, lane_steps, tail_block
-from jaxcnn.engine.run import Job, run
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 STEPS = 4000

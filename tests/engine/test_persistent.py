@@ -10,7 +10,8 @@ from jaxcnn.base.errors import RefusedError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.lanes import LaneSettings, compiled_shape
 from jaxcnn.engine.persistent import launch_persistent
-from jaxcnn.engine.run import Job, _Piece, _work, run
+from jaxcnn.engine.pieces import Job, Piece, work_of
+from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
 
 PLAIN = LaneSettings(width=64, capacity=256, tasks=4, check_every=8)
@@ -43,7 +44,7 @@ def test_it_lowers_for_a_gpu():
     """Down to Triton's own language, where there is no GPU to compile that for."""
     family, asked = jobs()
     shape = compiled_shape(KERNEL)
-    work = _work(asked, [_Piece(0, 0, 0, 150), _Piece(1, 0, 0, 50)], 0, shape)
+    work = work_of(asked, [Piece(0, 0, 0, 150), Piece(1, 0, 0, 50)], 0, shape)
     work = jax.tree.map(jnp.asarray, work)
     with jax.enable_x64(False):
         traced = launch_persistent.trace(family, shape, work)

@@ -20,7 +20,8 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine import run as run_module
 from jaxcnn.engine.address import INDEX_LIMIT, WORD
 from jaxcnn.engine.lanes import LaneSettings
-from jaxcnn.engine.run import Batch, Job, draw_seconds, launch_as_set, run, run_batches, run_each
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Batch, draw_seconds, launch_as_set, run, run_batches, run_each
 from jaxcnn.study.build import build
 from tests.engine.foreign import Clock, DoubleWell, SlowFailure, Walk, keys
 

@@ -32,7 +32,7 @@ def assert_same(path, expected):
     run = RunDirectory.open(path)
     pd.testing.assert_frame_equal(table(run), expected)
     assert run.problems() == []
-    assert [run.cost(cell)[1] for cell in range(12)] == [RESTARTS] * 12
+    assert run.costs()[:, 1].tolist() == [RESTARTS] * 12
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_what_is_added_is_there_when_opened_again(tmp_path):
     assert_right(run)
     result = truth(0, 150)
     assert run.prefix(0).steps == StepStatistics.of(result.outcomes, result.steps)
-    assert run.cost(0) == (int(result.steps.sum()), 150)
+    assert run.costs()[0].tolist() == [int(result.steps.sum()), 150]
     assert run.stream(0) == "fake p6 k25"
     assert run.stream(1) is None
     assert run.problems() == []
@@ -215,7 +215,7 @@ def test_copies_count_once(tmp_path):
         shutil.copy(unit, unit.parent / name)
     run = RunDirectory.open(tmp_path / "a")
     assert run.closed()[0] == 100
-    assert run.cost(0)[1] == 100
+    assert run.costs()[0, 1] == 100
     assert run.problems() == []
 
 

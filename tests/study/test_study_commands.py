@@ -75,7 +75,7 @@ def test_a_study_from_file_to_table(command, tmp_path):
     assert first.items() <= units.items()
     assert len(units) == len(first) + 1
     run = RunDirectory.open(tmp_path / "a")
-    assert [run.cost(cell)[1] for cell in range(9)] == [500] * 9
+    assert run.costs()[:, 1].tolist() == [500] * 9
 
     status, _, errors = command("sweep", write(tmp_path / "other.toml", file.read_text().replace(
         "[study]", "[study]\nseed = 1")), "--out", "a")  # fmt: skip

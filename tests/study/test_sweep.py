@@ -60,7 +60,7 @@ def assert_same(path, expected, counted_once=True):
     pd.testing.assert_frame_equal(table(run), expected)
     assert run.problems() == []
     if counted_once:
-        assert [run.cost(cell)[1] for cell in range(12)] == [RESTARTS] * 12
+        assert run.costs()[:, 1].tolist() == [RESTARTS] * 12
 
 
 def test_a_sweep_ends_with_what_was_asked(uninterrupted):
@@ -197,12 +197,12 @@ def test_shards_together_make_the_whole(tmp_path, rule):
         sweep_in_process(made, tmp_path / f"{number}", RUNNER, shard=Shard(number, 3))
         sweep_in_process(made, tmp_path / "same", RUNNER, shard=Shard(number, 3))
         part = RunDirectory.open(tmp_path / f"{number}")
-        assert sum(part.cost(cell)[1] for cell in range(len(made))) < whole.closed().sum()
+        assert part.costs()[:, 1].sum() < whole.closed().sum()
     merge(*(tmp_path / f"{number}" for number in range(3)), out=tmp_path / "merged")
     for name in ("same", "merged"):
         run = RunDirectory.open(tmp_path / name)
         pd.testing.assert_frame_equal(table(run), table(whole))
-        assert sum(run.cost(cell)[1] for cell in range(len(made))) == whole.closed().sum()
+        assert run.costs()[:, 1].sum() == whole.closed().sum()
 
 
 def contents(path):

@@ -10,7 +10,8 @@ from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import confidence_level, whole
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.interval import proportion_bounds
-from jaxcnn.engine.run import Account, Job
+from jaxcnn.engine.pieces import Job
+from jaxcnn.engine.run import Account
 from jaxcnn.engine.run import run as run_jobs
 from jaxcnn.study.build import build
 from jaxcnn.study.estimate import Estimate, summarise
