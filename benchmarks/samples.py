@@ -28,7 +28,7 @@ from jax import lax
 from benchmarks.full import Endless
 from jaxcnn import Cell
 from jaxcnn.descent.sampled import some_inputs
-from jaxcnn.engine.lanes import ONE_THREAD
+from jaxcnn.engine.launch import ONE_THREAD
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import run
 from jaxcnn.model.activation import activation

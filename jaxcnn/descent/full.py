@@ -18,6 +18,7 @@ s and u follow from those at the beginning.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -27,6 +28,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import PI, RELU, DescentKernel, angle_of, arctan
 from jaxcnn.descent.start import FullLaw, FullStart
+from jaxcnn.engine.compiling import apart, one_kernel
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.model.angle import Angle
 from jaxcnn.model.population import Student, Target
@@ -88,28 +90,10 @@ def stride(
     target, rates, (v, a) = params.target, params.rates, state
     begin, total, patches = products(state, target), jnp.sum(target.a_star), jnp.sum(target.ones)
     r2 = begin.norm * begin.norm
-    decay = rates.c * (kernel.top - kernel.mean)
-
-    def one(_: int, at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        kept, (turn, growth, gain, excess) = at
-        theta = begin.direction.angle + turn
-        theta = theta - 2 * PI * jnp.round(theta / (2 * PI))
-        g, h, sin = kernel.values(jnp.abs(theta))
-        s = kept * begin.s + gain * rates.power - excess * total
-        u = kept * begin.u + gain * total - excess * patches
-        x = rates.c_filter * s * h * sin / (growth * r2)
-        # One array for all four: the CPU compiler then emits one kernel for the step.
-        rows = (
-            turn - jnp.sign(theta) * arctan(x),
-            growth + growth * (x * x),
-            gain - decay * gain + rates.c * (g - kernel.mean),
-            excess - decay * excess + rates.c * kernel.mean * (u - total),
-        )
-        return kept - decay * kept, jnp.stack(rows)
-
     zero = jnp.zeros_like(begin.s)
-    first = (jnp.ones_like(decay), jnp.stack([zero, zero + 1, zero, zero]))
-    kept, (turn, growth, gain, excess) = jax.lax.fori_loop(0, count, one, first)
+    still = Turned(jnp.ones_like(rates.c), zero, zero + 1, zero, zero)
+    numbers = (rates, begin.direction.angle, begin.s, begin.u, r2, total, patches)
+    kept, turn, growth, gain, excess = one_kernel(partial(_turns, kernel))(still, count, *numbers)
     rho, sin, cos = jnp.sqrt(growth), jnp.sin(turn), jnp.cos(turn)
     # On the axis of w* itself nothing turns.
     slope = jnp.where(begin.across > 0, sin / jnp.where(begin.across > 0, begin.across, 1), 0)
@@ -120,6 +104,56 @@ def stride(
         + _row(gain, a) * _column(target.a_star, a)
         - _row(excess, a) * _column(target.ones, a),
     )
+
+
+class Turned(NamedTuple):
+    """What some steps did to a state: λ, δ, ρ², μ and ν of the module, scalars."""
+
+    kept: jax.Array
+    turn: jax.Array
+    growth: jax.Array
+    gain: jax.Array
+    excess: jax.Array
+
+
+def _turns(
+    kernel: DescentKernel,
+    still: Turned,
+    count: jax.Array | int,
+    rates: Rates,
+    angle: jax.Array,
+    s: jax.Array,
+    u: jax.Array,
+    r2: jax.Array,
+    total: jax.Array,
+    patches: jax.Array,
+) -> Turned:
+    """What `count` steps do to a state with these φ, s, u and r² before the first of them."""
+    decay = rates.c * (kernel.top - kernel.mean)
+
+    def pull(
+        rates: Rates, angle: jax.Array, r2: jax.Array, at: Turned, s: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """θ, g and x, which several of the results share."""
+        theta = angle + at.turn
+        theta = theta - 2 * PI * jnp.round(theta / (2 * PI))
+        g, h, sin = kernel.values(jnp.abs(theta))
+        return theta, g, rates.c_filter * s * h * sin / (at.growth * r2)
+
+    def one(_: int, at: Turned) -> Turned:
+        now_s = at.kept * s + at.gain * rates.power - at.excess * total
+        now_u = at.kept * u + at.gain * total - at.excess * patches
+        theta, g, x = apart(pull)(rates, angle, r2, at, now_s)
+        return Turned(
+            at.kept - decay * at.kept,
+            at.turn - jnp.sign(theta) * arctan(x),
+            at.growth + at.growth * (x * x),
+            at.gain - decay * at.gain + rates.c * (g - kernel.mean),
+            at.excess - decay * at.excess + rates.c * kernel.mean * (now_u - total),
+        )
+
+    turned: Turned = jax.lax.fori_loop(0, count, one, still)
+    return turned
 
 
 def step(kernel: DescentKernel, params: FullParams, state: Student) -> Student:

@@ -13,13 +13,16 @@ costs the same for k = 25 and k = 10⁶.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import PI, RELU, DescentKernel, arctan
 from jaxcnn.descent.plane import PlaneLaw
+from jaxcnn.engine.compiling import apart
 from jaxcnn.engine.dynamics import Dynamics
 
 REDUCED_FLOAT32_FLOOR = 1e-5
@@ -36,14 +39,19 @@ class ReducedParams(NamedTuple):
 
 def step(kernel: DescentKernel, rates: Rates, at: Scalars) -> Scalars:
     """One step of plain gradient descent on the four scalars."""
-    g, h, sin = kernel.values(at.angle)
-    x = rates.c_filter * at.s * h * sin / at.r2
+    g, x = apart(partial(_turn, kernel))(rates, at)
     angle = jnp.abs(at.angle - arctan(x))
     angle = jnp.where(angle > PI, 2 * PI - angle, angle)
     source = (g - kernel.mean) * rates.power + kernel.mean * at.m
     s = at.s + rates.c * (source - (kernel.top - kernel.mean) * at.s)
     m = at.m - rates.b * at.m + rates.c * rates.sum2 * (kernel.top - g)
     return Scalars(angle, s, m, at.r2 + at.r2 * (x * x))
+
+
+def _turn(kernel: DescentKernel, rates: Rates, at: Scalars) -> tuple[jax.Array, jax.Array]:
+    """g(φ) and x = tan Δ, from which two of the four scalars each are computed."""
+    g, h, sin = kernel.values(at.angle)
+    return g, rates.c_filter * at.s * h * sin / at.r2
 
 
 class ReducedDescent(NamedTuple):

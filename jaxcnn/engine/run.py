@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from queue import SimpleQueue
@@ -26,11 +27,10 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import INDEX_LIMIT
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.lanes import (
+from jaxcnn.engine.lanes import Landed, LaneSettings, Results, Work, slots_of
+from jaxcnn.engine.launch import (
     DRAWN_ALONE,
-    Landed,
-    LaneSettings,
-    Work,
+    blank,
     compiled_shape,
     draw_only,
     lane_steps,
@@ -229,8 +229,9 @@ def run_batches(
                     number, pieces = launches.popleft()
                 except IndexError:
                     break
-                back = _launch(batches[number], pieces, seed, device)
-                landed.put((number, books[number].enter(pieces, back)))
+                with _launched(batches[number], pieces, seed, device) as back:
+                    landing = books[number].enter(pieces, back)
+                landed.put((number, landing))
             landed.put(None)
         except BaseException as error:
             landed.put(error)
@@ -257,14 +258,31 @@ def run_batches(
         raise
 
 
-def _launch(batch: Batch, pieces: Sequence[Piece], seed: int, device: jax.Device) -> Any:
-    """One launch on one device: a `Landed` of NumPy arrays."""
+_SPARE: dict[Any, list[Results]] = defaultdict(list)
+"""Results that have been read, by device and number of slots: the next launch writes there."""
+
+
+@contextmanager
+def _launched(
+    batch: Batch, pieces: Sequence[Piece], seed: int, device: jax.Device
+) -> Iterator[Landed]:
+    """One launch on one device: a `Landed` of NumPy arrays, valid inside the block only."""
     shape = compiled_shape(batch.settings)
-    places = jax.default_device(device)
-    with places, jax.enable_x64(batch.x64), jax.threefry_partitionable(True):
+    spare = _SPARE[device, slots_of(shape)]
+    with (
+        jax.default_device(device),
+        jax.enable_x64(batch.x64),
+        jax.threefry_partitionable(True),
+    ):
         work = work_of(batch.jobs, pieces, seed, batch.settings)
         _compile_once(batch.family, shape, work, device, batch.x64)
-        return jax.device_get(launch_as_set(batch.family, shape, work, device))
+        try:
+            into = spare.pop()
+        except IndexError:
+            into = blank(shape)
+        landed = launch_as_set(batch.family, shape, work, device, into)
+        yield jax.device_get(landed)
+    spare.append(into if shape.persistent else Results(landed.outcomes, landed.steps))
 
 
 class _Books:
@@ -310,13 +328,15 @@ def _refuse_width(width: int) -> None:
         raise InputError("width", width, "lanes must be a multiple of 64, or from 1 to 63")
 
 
-def launch_as_set(family: Family, settings: LaneSettings, work: Work, device: jax.Device) -> Landed:
+def launch_as_set(
+    family: Family, settings: LaneSettings, work: Work, device: jax.Device, into: Results
+) -> Landed:
     """One launch by the plain loop, or by the persistent kernel if the settings ask for it."""
     if settings.persistent:
         interpret = device.platform == "cpu"
         landed: Landed = launch_persistent(family, settings, work, interpret)
     else:
-        landed = launch(family, settings, work)
+        landed = launch(family, settings, work, into)
     return landed
 
 
@@ -336,7 +356,8 @@ def _compile_once(
     with _COMPILING:
         if key not in _COMPILED:
             empty = work._replace(ends=np.zeros_like(work.ends))
-            launch_as_set(family, settings, empty, device).steps.block_until_ready()
+            into = blank(settings)
+            launch_as_set(family, settings, empty, device, into).steps.block_until_ready()
             _COMPILED.add(key)
 
 

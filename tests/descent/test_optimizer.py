@@ -8,7 +8,8 @@ import pytest
 from stepping import built64, close, walk
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.engine.lanes import LaneSettings, launch
+from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.engine.launch import launch
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import Student, loss
 from jaxcnn.study.build import build

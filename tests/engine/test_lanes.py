@@ -11,8 +11,10 @@ from jax import lax
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import block_words
+from jaxcnn.engine.compiling import one_kernel
 from jaxcnn.engine.dynamics import Dynamics
-from jaxcnn.engine.lanes import LaneProgram, LaneSettings, Work, lane_steps, tail_block
+from jaxcnn.engine.lanes import LaneProgram, Lanes, LaneSettings, Work
+from jaxcnn.engine.launch import lane_steps, tail_block
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
@@ -40,10 +42,14 @@ def states(built, widths):
         for width in widths:
 
             def advance(work, lanes, width=width):
-                body = lambda i, lanes: program(work, width).advance(lanes, i)  # noqa: E731
-                return lax.fori_loop(0, STEPS // 8, body, lanes)
+                several = program(work, width)
+                body = lambda i, lanes: several.advance(lanes, i)  # noqa: E731
+                run = lambda lanes: lax.fori_loop(0, STEPS // 8, body, lanes)  # noqa: E731
+                return (one_kernel(run) if several.one_kernel else run)(lanes)
 
-            lanes = jax.tree.map(lambda x, width=width: x[..., :width], pool)
+            some = jax.tree.map(lambda x, width=width: x[..., :width], pool)
+            zero = jnp.zeros_like(some.slot)
+            lanes = Lanes(*some, born=zero, code=zero, age=zero)
             yield width, jax.tree.map(np.asarray, jax.jit(advance)(work, lanes).state)
 
 

@@ -8,7 +8,8 @@ import pytest
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import RefusedError
 from jaxcnn.base.outcome import Outcome
-from jaxcnn.engine.lanes import LaneSettings, compiled_shape
+from jaxcnn.engine.lanes import LaneSettings
+from jaxcnn.engine.launch import compiled_shape
 from jaxcnn.engine.persistent import launch_persistent
 from jaxcnn.engine.pieces import Job, Piece, work_of
 from jaxcnn.engine.run import run

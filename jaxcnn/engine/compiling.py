@@ -1,0 +1,131 @@
+"""What a CPU runs as one kernel, and what it computes once.
+
+XLA runs a program on a CPU kernel by kernel. Handing one over costs 50 ns or so, what a step of 30
+lanes takes, and a sequence of more than eight is dealt out to whatever cores are idle, which takes
+more than it gives where every core has a launch of its own. Inside a kernel, what several of its
+results share is computed again for each. Two attributes of a call settle both.
+
+They are no documented part of XLA, so they are set for the versions they were tested with alone;
+elsewhere, and on other devices, the same is computed without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache, wraps
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import jax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.interpreters.partial_eval import dce_jaxpr
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_TESTED = "0.10."
+"""Versions of jaxlib whose kernels have been compared with the same computed without them."""
+_APART = {"inlineable": "false"}
+_ONE_KERNEL = {**_APART, "xla_cpu_small_call": "true"}
+_metadata: Callable[..., Any] = set_xla_metadata
+_INSIDE: ContextVar[bool] = ContextVar("_INSIDE", default=False)
+
+# What such a kernel can hold: no products, sorts, scatters, calls of a library.
+_KNOWN = frozenset(
+    """
+    abs acos acosh add and asin asinh atan atan2 atanh broadcast_in_dim cbrt ceil clamp concatenate
+    convert_element_type copy copy_p cos cosh div dynamic_slice dynamic_update_slice eq erf erf_inv
+    erfc exp exp2 expm1 floor gather ge gt integer_pow iota is_finite le lgamma log log1p logistic
+    lt max min mul ne neg nextafter not or pow reduce_and reduce_max reduce_min reduce_or
+    reduce_sum rem reshape round rsqrt select_n sign sin sinh slice sqrt square squeeze
+    stop_gradient sub tan tanh transpose xor
+
+    cond custom_jvp_call custom_vjp_call jit pjit scan while
+    """.split()
+)
+
+
+@cache
+def has_one_kernel() -> bool:
+    """Whether `one_kernel` makes one: on a CPU, by an XLA it was tested with."""
+    return jax.default_backend() == "cpu" and version("jaxlib").startswith(_TESTED)
+
+
+def fits_one_kernel(program: ClosedJaxpr | Jaxpr) -> bool:
+    """Whether a program is arithmetic, reductions and slices, with branches and loops of them."""
+    inner = program.jaxpr if isinstance(program, ClosedJaxpr) else program
+    for equation in inner.eqns:
+        if equation.primitive.name not in _KNOWN:
+            return False
+        for value in equation.params.values():
+            several = value if isinstance(value, (tuple, list)) else (value,)
+            programs = [x for x in several if isinstance(x, (ClosedJaxpr, Jaxpr))]
+            if not all(map(fits_one_kernel, programs)):
+                return False
+    return True
+
+
+def apart(function: Function) -> Function:
+    """The function with results that are computed once, whatever is computed from them."""
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        return _call(function, args, _APART) if has_one_kernel() else function(*args)
+
+    return call  # type: ignore[return-value]
+
+
+def one_kernel(function: Function) -> Function:
+    """The function as one kernel on a CPU, its loops included, if it fits.
+
+    Inside another one it is a part of that.
+    """
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        if _INSIDE.get() or not has_one_kernel():
+            return function(*args)
+        token = _INSIDE.set(True)
+        try:
+            return _call(function, args, _ONE_KERNEL)
+        except _MisfitError:
+            pass
+        finally:
+            _INSIDE.reset(token)
+        return function(*args)
+
+    return call  # type: ignore[return-value]
+
+
+class _MisfitError(Exception):
+    """A function does not fit one kernel."""
+
+
+def _call(function: Callable[..., Any], args: Any, attributes: dict[str, str]) -> Any:
+    """The function's value, by a call with these attributes.
+
+    XLA aborts where such a call has an argument that it does not read. It is handed none that
+    `function` ignores, and results that are arguments do not go through it; callers hand over no
+    constants, which XLA would read without the argument.
+    """
+    given, tree = jax.tree.flatten(args)
+    program, shape = jax.make_jaxpr(
+        lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), return_shape=True
+    )(*given)
+    if attributes is _ONE_KERNEL and not fits_one_kernel(program):
+        raise _MisfitError
+    number = {id(variable): i for i, variable in enumerate(program.jaxpr.invars)}
+    through = [number.get(id(atom)) for atom in program.jaxpr.outvars]
+    needed, read = dce_jaxpr(program.jaxpr, [i is None for i in through])
+
+    def computed(*some: Any) -> Any:
+        # Functions called inside are inlined as ever.
+        with _metadata(**dict.fromkeys(attributes)):
+            return jaxpr_as_fun(ClosedJaxpr(needed, program.consts))(*some)
+
+    with _metadata(**attributes):
+        some = (x for x, is_read in zip(given, read, strict=True) if is_read)
+        fresh = iter(jax.jit(computed)(*some))
+    results = [next(fresh) if i is None else given[i] for i in through]
+    return jax.tree.unflatten(jax.tree.structure(shape), results)
