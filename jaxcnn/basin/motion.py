@@ -1,6 +1,6 @@
 r"""How lanes move, and where they stand relative to the edge state: pure functions.
 
-Lanes are stepped as one (4, lanes) array of (φ, s, M, r²) by one of two rules: `descent`, the
+Lanes are stepped as four arrays φ, s, M, r² by one of two rules: `descent`, the
 recurrence of descent/reduced.py, and `flow`, its limit of small steps in the time c·n,
 
     φ̇ = −κ s h sin φ / r²,   ṡ = −V s + (V − D) A + m M,   Ṁ = −(V + k m) M + U² D,
@@ -20,6 +20,7 @@ at least as fast as e^(−Vt), so after a while w < 0 is the global side and w >
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +32,7 @@ from jaxcnn.basin.problem import Rule
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import PI, DescentKernel
 from jaxcnn.descent.reduced import step
+from jaxcnn.engine.compiling import apart, one_kernel
 
 _SUBSTEPS = (2, 4, 6, 8)
 _FLOW_CERTIFICATE = 1e-12
@@ -53,13 +55,13 @@ class Numbers(NamedTuple):
     step: Any
 
 
-def unstable_coordinate(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
-    """The coordinate w of lanes (4, lanes), at each lane's own r²; see the module."""
+def unstable_coordinate(kernel: DescentKernel, at: Numbers, lanes: Scalars) -> jax.Array:
+    """The coordinate w of lanes, at each lane's own r²; see the module."""
     _, h, sin = kernel.values(at.edge_angle)
     q, rates = h * sin, at.rates
     ratio = rates.c_filter / rates.c
     drain, decay = rates.b / rates.c, kernel.top - kernel.mean
-    pull = ratio * q * q * rates.power / state[3]
+    pull = ratio * q * q * rates.power / lanes.r2
     drag = kernel.mean * rates.sum2 / rates.power
     # The excess is convex and positive at the first guess: Newton falls onto the root.
     rate = 2.0 * pull / (decay + jnp.sqrt(decay * decay + 4.0 * pull))
@@ -69,45 +71,56 @@ def unstable_coordinate(kernel: DescentKernel, at: Numbers, state: jax.Array) ->
         return x - excess / (2.0 * x + decay - pull * drag / (x + drain) ** 2)
 
     rate = lax.fori_loop(0, 12, newton, rate)
-    along_s = -ratio * q / (state[3] * (rate + decay))
+    along_s = -ratio * q / (lanes.r2 * (rate + decay))
     along_m = kernel.mean * along_s / (rate + drain)
-    w: jax.Array = (state[0] - at.edge_angle) + along_s * state[1]
-    w = w + along_m * (state[2] - at.edge_m)
+    w: jax.Array = (lanes.angle - at.edge_angle) + along_s * lanes.s
+    w = w + along_m * (lanes.m - at.edge_m)
     return w
 
 
-def _descend(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
-    lanes = Scalars(state[0], state[1], state[2], state[3])
-    return jnp.stack(step(kernel, at.rates, lanes))
+def _descend(kernel: DescentKernel, at: Numbers, lanes: Scalars) -> Scalars:
+    return step(kernel, at.rates, lanes)
 
 
-def _slope(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
-    angle, s, m, r2 = state[0], state[1], state[2], state[3]
-    g, h, sin = kernel.values(angle)
+def _slope(kernel: DescentKernel, at: Numbers, lanes: Scalars) -> Scalars:
+    g, h, sin = kernel.values(lanes.angle)
     rates = at.rates
-    turn = -rates.c_filter * s * h * sin / r2
-    pull = rates.c * ((g - kernel.mean) * rates.power + kernel.mean * m)
-    pull = pull - rates.c * (kernel.top - kernel.mean) * s
-    fill = rates.c * rates.sum2 * (kernel.top - g) - rates.b * m
-    return jnp.stack([turn, pull, fill, jnp.zeros_like(r2)])
+    pull = rates.c * ((g - kernel.mean) * rates.power + kernel.mean * lanes.m)
+    return Scalars(
+        angle=-rates.c_filter * lanes.s * h * sin / lanes.r2,
+        s=pull - rates.c * (kernel.top - kernel.mean) * lanes.s,
+        m=rates.c * rates.sum2 * (kernel.top - g) - rates.b * lanes.m,
+        r2=jnp.zeros_like(lanes.r2),
+    )
 
 
-def _flow(kernel: DescentKernel, at: Numbers, state: jax.Array) -> jax.Array:
+def _along(lanes: Scalars, time: Any, slope: Scalars) -> Scalars:
+    moved: Scalars = jax.tree.map(lambda x, dx: x + time * dx, lanes, slope)
+    return moved
+
+
+def _flow(kernel: DescentKernel, at: Numbers, lanes: Scalars) -> Scalars:
     """One step of order 8: Gragg's midpoint rule with 2, 4, 6, 8 substeps, extrapolated."""
-    first = _slope(kernel, at, state)
-    column: list[jax.Array] = []
+    first = apart(partial(_slope, kernel))(at, lanes)
+    column: list[Scalars] = []
     for j, count in enumerate(_SUBSTEPS):
         h = at.step / count
 
-        def substep(_: int, pair: tuple[jax.Array, jax.Array], h: jax.Array = h) -> Any:
+        def substep(_: int, pair: tuple[Scalars, Scalars], h: jax.Array = h) -> Any:
             old, new = pair
-            return new, old + 2.0 * h * _slope(kernel, at, new)
+            return new, _along(old, 2.0 * h, apart(partial(_slope, kernel))(at, new))
 
-        _, last = lax.fori_loop(0, count - 1, substep, (state, state + h * first))
-        row = [last]
+        start = (lanes, _along(lanes, h, first))
+        row = [lax.fori_loop(0, count - 1, substep, start)[1]]
         for i in range(j):
             factor = (count / _SUBSTEPS[j - 1 - i]) ** 2 - 1.0
-            row.append(row[i] + (row[i] - column[i]) / factor)
+            row.append(
+                jax.tree.map(
+                    lambda fine, coarse, factor=factor: fine + (fine - coarse) / factor,
+                    row[i],
+                    column[i],
+                )
+            )
         column = row
     return column[-1]
 
@@ -118,29 +131,30 @@ def advance(
     """`early` steps, then `late` more; see `stepping.Standing`."""
     move = _descend if rule == "descent" else _flow
 
-    def body(_: int, lanes: jax.Array) -> jax.Array:
+    def body(_: int, lanes: Scalars) -> Scalars:
         return move(kernel, at, lanes)
 
-    def part(i: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        lanes, looks = carry
+    def part(i: int, carry: tuple[Scalars, jax.Array, jax.Array]) -> Any:
+        lanes, _, last = carry
         lanes = lax.fori_loop(0, jnp.where(i == 0, early, late), body, lanes)
-        return lanes, looks.at[i].set(unstable_coordinate(kernel, at, lanes))
+        return lanes, last, unstable_coordinate(kernel, at, lanes)
 
     # One loop over both parts: the step is compiled once.
-    state, looks = lax.fori_loop(0, 2, part, (state, jnp.zeros((2, state.shape[1]))))
-    first, last = looks[0], looks[1]
+    nowhere = jnp.zeros_like(state[0])
+    start = (Scalars(*state), nowhere, nowhere)
+    lanes, first, last = one_kernel(partial(lax.fori_loop, 0, 2, part))(start)
     rates = at.rates
     if rule == "flow":
         small = _FLOW_CERTIFICATE
         rates = rates._replace(
             c=small * rates.c, c_filter=small * rates.c_filter, b=small * rates.b
         )
-    proved = certificate(kernel, rates, Scalars(state[0], state[1], state[2], state[3]))
-    side = jnp.where((last < 0) & (state[1] > 0), Outcome.GLOBAL, Outcome.UNDECIDED)
-    side = jnp.where((last > 0) & (state[1] < 0), Outcome.SPURIOUS, side)
+    proved = certificate(kernel, rates, lanes)
+    side = jnp.where((last < 0) & (lanes.s > 0), Outcome.GLOBAL, Outcome.UNDECIDED)
+    side = jnp.where((last > 0) & (lanes.s < 0), Outcome.SPURIOUS, side)
     known = proved != Outcome.RUNNING
     label = jnp.where(known, proved, side).astype(jnp.int32)
-    return state, first, last, label, known
+    return jnp.stack(lanes), first, last, label, known
 
 
 def edge(kernel: DescentKernel, drop: jax.Array) -> tuple[jax.Array, jax.Array]:
