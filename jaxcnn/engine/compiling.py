@@ -77,7 +77,7 @@ def apart(function: Function) -> Function:
 
 
 def one_kernel(function: Function) -> Function:
-    """The function as one kernel on a CPU, its loops included, if it fits.
+    """The function as one kernel on a CPU, if it fits and ends with a loop.
 
     Inside another one it is a part of that.
     """
@@ -102,6 +102,17 @@ class _MisfitError(Exception):
     """A function does not fit one kernel."""
 
 
+def _ends_with_loops(program: ClosedJaxpr) -> bool:
+    """Whether all that is computed comes out of loops.
+
+    Of two cores XLA gives each a part of a costly last operation, if it is no loop, and then
+    finds that a kernel has no such parts.
+    """
+    loops = [x for x in program.jaxpr.eqns if x.primitive.name in ("scan", "while")]
+    made = {id(x) for loop in loops for x in loop.outvars}
+    return {id(x) for x in program.jaxpr.outvars} <= made | {id(x) for x in program.jaxpr.invars}
+
+
 def _call(function: Callable[..., Any], args: Any, attributes: dict[str, str]) -> Any:
     """The function's value, by a call with these attributes.
 
@@ -113,7 +124,7 @@ def _call(function: Callable[..., Any], args: Any, attributes: dict[str, str]) -
     program, shape = jax.make_jaxpr(
         lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), return_shape=True
     )(*given)
-    if attributes is _ONE_KERNEL and not fits_one_kernel(program):
+    if attributes is _ONE_KERNEL and not (fits_one_kernel(program) and _ends_with_loops(program)):
         raise _MisfitError
     number = {id(variable): i for i, variable in enumerate(program.jaxpr.invars)}
     through = [number.get(id(atom)) for atom in program.jaxpr.outvars]

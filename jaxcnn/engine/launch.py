@@ -119,7 +119,7 @@ def _stock(program: LaneProgram, first: jax.Array, results: Results) -> tuple[_P
     Their codes go to the slots of the pool all at once; who runs writes his own again.
     """
     starts = program.draw(first)
-    codes = _together(program, program.first_codes)(starts)
+    codes = program.first_codes(starts)
     ages = jnp.zeros(program.settings.width, jnp.uint32)
     results = Results(
         lax.dynamic_update_slice(results.outcomes, codes.astype(jnp.uint8), (first,)),

@@ -39,8 +39,14 @@ def marked(function, *args):
 def several(x, unread, kept, pair):
     """A loop, an argument nobody reads, one that is handed back, one read for nothing."""
     _ = jnp.sin(pair[1])
-    turned = lax.fori_loop(0, 3, lambda i, y: jnp.sin(y) * 0.5 + x[i], x)
-    return {"turned": turned, "kept": kept, "sum": jnp.sum(turned) + pair[0]}
+
+    def once(i, carry):
+        y, total = carry
+        y = jnp.sin(y) * 0.5 + x[i]
+        return y, total + jnp.sum(y).astype(total.dtype)
+
+    turned, total = lax.fori_loop(0, 3, once, (x, pair[0]))
+    return {"turned": turned, "kept": kept, "total": total}
 
 
 @only_here
@@ -51,6 +57,18 @@ def test_a_call_is_handed_what_it_reads_and_changes_nothing():
     for wrap in (one_kernel, apart):
         jax.tree.map(np.testing.assert_allclose, jax.jit(wrap(several))(*args), plain)
     assert marked(one_kernel(several), *args) > 0
+
+
+@only_here
+@pytest.mark.parametrize("wrap", [one_kernel, apart])
+def test_a_single_costly_result_is_not_split_among_threads(wrap):
+    """Only where there are several cores XLA would, and then could not call what it made."""
+
+    def costly(x):
+        return sum(jnp.sin(x * i) / (1.5 + jnp.cos(x + i)) for i in range(60))
+
+    x = jnp.linspace(0.0, 1.0, 2**17)
+    np.testing.assert_allclose(jax.jit(wrap(costly))(x), jax.jit(costly)(x), rtol=1e-9)
 
 
 @only_here
