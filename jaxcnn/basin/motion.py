@@ -134,15 +134,17 @@ def advance(
     def body(_: int, lanes: Scalars) -> Scalars:
         return move(kernel, at, lanes)
 
-    def part(i: int, carry: tuple[Scalars, jax.Array, jax.Array]) -> Any:
+    def part(early: Any, late: Any, i: int, carry: tuple[Scalars, jax.Array, jax.Array]) -> Any:
         lanes, _, last = carry
         lanes = lax.fori_loop(0, jnp.where(i == 0, early, late), body, lanes)
         return lanes, last, unstable_coordinate(kernel, at, lanes)
 
     # One loop over both parts: the step is compiled once.
-    nowhere = jnp.zeros_like(state[0])
-    start = (Scalars(*state), nowhere, nowhere)
-    lanes, first, last = one_kernel(partial(lax.fori_loop, 0, 2, part))(start)
+    def both(lanes: Scalars, early: jax.Array, late: jax.Array) -> Any:
+        nowhere = jnp.zeros_like(lanes.angle)
+        return lax.fori_loop(0, 2, partial(part, early, late), (lanes, nowhere, nowhere))
+
+    lanes, first, last = one_kernel(both)(Scalars(*state), early, late)
     rates = at.rates
     if rule == "flow":
         small = _FLOW_CERTIFICATE

@@ -90,10 +90,8 @@ def stride(
     target, rates, (v, a) = params.target, params.rates, state
     begin, total, patches = products(state, target), jnp.sum(target.a_star), jnp.sum(target.ones)
     r2 = begin.norm * begin.norm
-    zero = jnp.zeros_like(begin.s)
-    still = Turned(jnp.ones_like(rates.c), zero, zero + 1, zero, zero)
     numbers = (rates, begin.direction.angle, begin.s, begin.u, r2, total, patches)
-    kept, turn, growth, gain, excess = one_kernel(partial(_turns, kernel))(still, count, *numbers)
+    kept, turn, growth, gain, excess = one_kernel(partial(_turns, kernel))(count, *numbers)
     rho, sin, cos = jnp.sqrt(growth), jnp.sin(turn), jnp.cos(turn)
     # On the axis of w* itself nothing turns.
     slope = jnp.where(begin.across > 0, sin / jnp.where(begin.across > 0, begin.across, 1), 0)
@@ -118,7 +116,6 @@ class Turned(NamedTuple):
 
 def _turns(
     kernel: DescentKernel,
-    still: Turned,
     count: jax.Array | int,
     rates: Rates,
     angle: jax.Array,
@@ -152,6 +149,8 @@ def _turns(
             at.excess - decay * at.excess + rates.c * kernel.mean * (now_u - total),
         )
 
+    zero = jnp.zeros_like(s)
+    still = Turned(jnp.ones_like(rates.c), zero, zero + 1, zero, zero)
     turned: Turned = jax.lax.fori_loop(0, count, one, still)
     return turned
 

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 import jax
+from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from jax.interpreters.partial_eval import dce_jaxpr
@@ -29,6 +30,7 @@ _TESTED = "0.10."
 _APART = {"inlineable": "false"}
 _ONE_KERNEL = {**_APART, "xla_cpu_small_call": "true"}
 _metadata: Callable[..., Any] = set_xla_metadata
+_barrier: Callable[..., Any] = lax.optimization_barrier
 _INSIDE: ContextVar[bool] = ContextVar("_INSIDE", default=False)
 
 # What such a kernel can hold: no products, sorts, scatters, calls of a library.
@@ -71,7 +73,9 @@ def apart(function: Function) -> Function:
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        return _call(function, args, _APART) if has_one_kernel() else function(*args)
+        if not has_one_kernel() or not _traced(args):
+            return function(*args)
+        return _call(function, args, _APART)
 
     return call  # type: ignore[return-value]
 
@@ -84,7 +88,7 @@ def one_kernel(function: Function) -> Function:
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        if _INSIDE.get() or not has_one_kernel():
+        if _INSIDE.get() or not has_one_kernel() or not _traced(args):
             return function(*args)
         token = _INSIDE.set(True)
         try:
@@ -96,6 +100,11 @@ def one_kernel(function: Function) -> Function:
         return function(*args)
 
     return call  # type: ignore[return-value]
+
+
+def _traced(args: Any) -> bool:
+    """Whether a program is being made, and not numbers."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args))
 
 
 class _MisfitError(Exception):
@@ -117,13 +126,18 @@ def _call(function: Callable[..., Any], args: Any, attributes: dict[str, str]) -
     """The function's value, by a call with these attributes.
 
     XLA aborts where such a call has an argument that it does not read. It is handed none that
-    `function` ignores, and results that are arguments do not go through it; callers hand over no
-    constants, which XLA would read without the argument.
+    `function` ignores and no numbers; nor do results that are arguments go through it.
     """
-    given, tree = jax.tree.flatten(args)
-    program, shape = jax.make_jaxpr(
-        lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), return_shape=True
-    )(*given)
+    leaves, tree = jax.tree.flatten(args)
+    traced = [isinstance(leaf, jax.core.Tracer) for leaf in leaves]
+    given = [leaf for leaf, is_traced in zip(leaves, traced, strict=True) if is_traced]
+
+    def of_given(*some: Any) -> Any:
+        rest = iter(some)
+        every = [next(rest) if t else leaf for leaf, t in zip(leaves, traced, strict=True)]
+        return function(*jax.tree.unflatten(tree, every))
+
+    program, shape = jax.make_jaxpr(of_given, return_shape=True)(*given)
     if attributes is _ONE_KERNEL and not (fits_one_kernel(program) and _ends_with_loops(program)):
         raise _MisfitError
     number = {id(variable): i for i, variable in enumerate(program.jaxpr.invars)}
@@ -135,8 +149,10 @@ def _call(function: Callable[..., Any], args: Any, attributes: dict[str, str]) -
         with _metadata(**dict.fromkeys(attributes)):
             return jaxpr_as_fun(ClosedJaxpr(needed, program.consts))(*some)
 
+    some = [x for x, is_read in zip(given, read, strict=True) if is_read]
+    # Or constants among them would be put in their place inside.
+    some = _barrier(some)
     with _metadata(**attributes):
-        some = (x for x, is_read in zip(given, read, strict=True) if is_read)
         fresh = iter(jax.jit(computed)(*some))
     results = [next(fresh) if i is None else given[i] for i in through]
     return jax.tree.unflatten(jax.tree.structure(shape), results)

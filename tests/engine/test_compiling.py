@@ -56,7 +56,25 @@ def test_a_call_is_handed_what_it_reads_and_changes_nothing():
     plain = jax.jit(several)(*args)
     for wrap in (one_kernel, apart):
         jax.tree.map(np.testing.assert_allclose, jax.jit(wrap(several))(*args), plain)
+        # Constants of the program around it, which XLA would put in their place inside.
+        around = jax.jit(lambda x, wrap=wrap: wrap(several)(x, x, x, (jnp.full((), 2.0) * 1, x)))
+        np.testing.assert_allclose(around(args[0])["total"], plain["total"], rtol=1e-6)
     assert marked(one_kernel(several), *args) > 0
+
+
+@only_here
+def test_numbers_stay_numbers():
+    """Outside of a program nothing is compiled; in one, numbers are no arguments."""
+    calls = []
+
+    def powers(x, n):
+        calls.append(type(n))
+        return lax.fori_loop(0, n, lambda _, c: (c[0] * x, c[1] + c[0]), (x, x))
+
+    assert float(one_kernel(powers)(2.0, 3)[0]) == 16.0
+    assert float(apart(powers)(np.float64(2), 3)[0]) == 16.0
+    assert float(jax.jit(lambda x: one_kernel(powers)(x, 3))(2.0)[0]) == 16.0
+    assert calls == [int] * 3
 
 
 @only_here
