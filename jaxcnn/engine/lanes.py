@@ -18,8 +18,9 @@ from jax import lax
 
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import as_key, restart_key
-from jaxcnn.engine.compiling import fits_one_kernel, has_one_kernel
+from jaxcnn.engine.compiling import fits_one_kernel
 from jaxcnn.engine.dynamics import Dynamics, Family
+from jaxcnn.engine.moving import in_turn
 from jaxcnn.engine.packing import Packed, Packing, packing_of
 
 RUNNING = int(Outcome.RUNNING)
@@ -162,7 +163,7 @@ class LaneProgram:
         self.params_packing: Packing = packing_of([leaves[i] for i in self.carried])
         self.moves = self._moving(example, one)
         self.total: jax.Array = work.ends[-1]
-        scalars = has_one_kernel() and not any(self.state_packing.shapes)
+        scalars = in_turn(settings.width) and not any(self.state_packing.shapes)
         self.one_kernel = scalars and fits_one_kernel(self._after_start(example, one))
 
     def _read(self, example: Any, params: Any) -> list[int]:

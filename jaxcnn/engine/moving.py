@@ -15,9 +15,18 @@ from jax import lax
 from jaxcnn.engine.compiling import has_one_kernel, one_kernel
 
 
+FEW = 32
+"""Fewer lanes are no work for a loop: XLA would know which is meant, and read no index."""
+
+
+def in_turn(lanes: int) -> bool:
+    """Whether so many lanes are handled one after the other."""
+    return has_one_kernel() and lanes >= FEW
+
+
 def places(mask: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     """Where a mask is true, in order: the first `size` places (whatever beyond), and how many."""
-    found = _counted(mask, size) if has_one_kernel() else _ranked(mask, size)
+    found = _counted(mask, size) if in_turn(mask.shape[0]) else _ranked(mask, size)
     return found, jnp.minimum(jnp.sum(mask, dtype=jnp.int32), size)
 
 
@@ -26,8 +35,9 @@ def move(source: Any, places: jax.Array, target: Any, slots: jax.Array, count: j
 
     Trees of arrays, lanes in the last axis. Slots may repeat; the last one counts on a CPU.
     """
-    mover = one_kernel(_one_by_one) if has_one_kernel() else _at_once
-    return mover(source, places, target, slots, count)
+    if in_turn(jax.tree.leaves(source)[0].shape[-1]):
+        return one_kernel(_one_by_one)(source, places, target, slots, count)
+    return _at_once(source, places, target, slots, count)
 
 
 def _counted(mask: jax.Array, size: int) -> jax.Array:

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from jaxcnn.base.cell import Cell
-from jaxcnn.engine import compiling, lanes, moving
+from jaxcnn.engine import compiling, moving
 from jaxcnn.engine.compiling import apart, fits_one_kernel, has_one_kernel, one_kernel
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.moving import move, places
@@ -23,7 +23,7 @@ def many_kernels(monkeypatch):
     """As on an accelerator, or with another XLA."""
 
     def switch_off():
-        for module in (compiling, lanes, moving):
+        for module in (compiling, moving):
             monkeypatch.setattr(module, "has_one_kernel", lambda: False)
 
     return switch_off
