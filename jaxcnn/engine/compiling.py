@@ -150,8 +150,9 @@ def _call(function: Callable[..., Any], args: Any, attributes: dict[str, str]) -
             return jaxpr_as_fun(ClosedJaxpr(needed, program.consts))(*some)
 
     some = [x for x, is_read in zip(given, read, strict=True) if is_read]
-    # Or constants among them would be put in their place inside.
-    some = _barrier(some)
+    if attributes is _ONE_KERNEL:
+        # Or constants among them would be put in their place inside.
+        some = _barrier(some)
     with _metadata(**attributes):
         fresh = iter(jax.jit(computed)(*some))
     results = [next(fresh) if i is None else given[i] for i in through]

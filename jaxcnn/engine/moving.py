@@ -14,7 +14,6 @@ from jax import lax
 
 from jaxcnn.engine.compiling import has_one_kernel, one_kernel
 
-
 FEW = 32
 """Fewer lanes are no work for a loop: XLA would know which is meant, and read no index."""
 
