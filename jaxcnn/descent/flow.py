@@ -80,4 +80,5 @@ class FlowDescent(NamedTuple):
             start=lambda key: self.law.draw(key, params.start),
             step=lambda at: step(self.kernel, params.rates, at),
             verdict=lambda at: verdict(self.kernel, params.rates, at),
+            one_kernel=True,
         )

@@ -66,4 +66,5 @@ class ReducedDescent(NamedTuple):
             start=lambda key: self.law.draw(key, params.start),
             step=lambda at: step(self.kernel, params.rates, at),
             verdict=lambda at: certificate(self.kernel, params.rates, at),
+            one_kernel=True,
         )

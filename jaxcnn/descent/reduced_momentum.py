@@ -142,6 +142,7 @@ class MomentumDescent(NamedTuple):
             start=lambda key: self.start(key, params),
             step=lambda state: step(self.kernel, self.nesterov, params, state),
             verdict=lambda state: arrival.verdict(state.track),
+            one_kernel=True,
         )
 
     def start(self, key: jax.Array, params: MomentumParams) -> MomentumState:

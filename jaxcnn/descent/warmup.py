@@ -57,5 +57,8 @@ class WarmupDescent(NamedTuple):
             return WarmupState(step(self.kernel, rates, state.at), jnp.minimum(state.age + 1, most))
 
         return Dynamics(
-            start, advance, lambda state: certificate(self.kernel, params.rates, state.at)
+            start,
+            advance,
+            verdict=lambda state: certificate(self.kernel, params.rates, state.at),
+            one_kernel=True,
         )

@@ -25,6 +25,8 @@ class Dynamics(NamedTuple):
         lanes_last: `step`, `stride` and `verdict` also take many states at once, with the lanes
             in the last axis of every leaf, and mean the same; `vmap` would put the lanes first,
             where vectors with parameters of their own need a transposition at every step.
+        one_kernel: on a CPU all of a run may be part of one kernel (engine/compiling.py). Only for
+            dynamics that tests have run so: for others the compiler may end the process.
     """
 
     start: Callable[[jax.Array], State]
@@ -32,6 +34,7 @@ class Dynamics(NamedTuple):
     verdict: Callable[[State], jax.Array]
     stride: Callable[[State, jax.Array], State] | None = None
     lanes_last: bool = False
+    one_kernel: bool = False
 
 
 Family: TypeAlias = Callable[[Params], Dynamics]

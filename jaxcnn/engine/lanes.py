@@ -163,7 +163,8 @@ class LaneProgram:
         self.params_packing: Packing = packing_of([leaves[i] for i in self.carried])
         self.moves = self._moving(example, one)
         self.total: jax.Array = work.ends[-1]
-        scalars = in_turn(settings.width) and not any(self.state_packing.shapes)
+        wanted = family(one).one_kernel and in_turn(settings.width)
+        scalars = wanted and not any(self.state_packing.shapes)
         self.one_kernel = scalars and fits_one_kernel(self._after_start(example, one))
 
     def _read(self, example: Any, params: Any) -> list[int]:

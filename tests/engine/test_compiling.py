@@ -91,9 +91,9 @@ def test_a_single_costly_result_is_not_split_among_threads(wrap):
 
 @only_here
 def test_what_is_apart_is_computed_once():
-    """Two results that share a division: with it apart there is one, else one for each."""
+    """Two results that share a product: with it apart there is one, else one for each."""
 
-    def divisions(share, x):
+    def products(share, x):
         both = jax.jit(lambda x: (lambda y: (jnp.sin(y), jnp.cos(y) + y))(share(x)))
         return both.lower(x).compile().as_text().count("multiply(")
 
@@ -101,7 +101,7 @@ def test_what_is_apart_is_computed_once():
         return x * x * x * x * x
 
     x = jnp.arange(64.0)
-    assert divisions(apart(costly), x) < divisions(costly, x)
+    assert products(apart(costly), x) < products(costly, x)
 
 
 @only_here

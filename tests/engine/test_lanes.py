@@ -95,7 +95,10 @@ class Fingerprint(NamedTuple):
             return jnp.where(n >= end, 6 + (mixed % 200).astype(jnp.int32), 0)
 
         return Dynamics(
-            start, lambda state: (inner.step(state[0]), state[1] + 1, state[2]), verdict
+            start,
+            lambda state: (inner.step(state[0]), state[1] + 1, state[2]),
+            verdict,
+            one_kernel=inner.one_kernel,
         )
 
 
