@@ -28,7 +28,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.certificate import Rates, Scalars, certificate
 from jaxcnn.descent.kernel import PI, RELU, DescentKernel, angle_of, arctan
 from jaxcnn.descent.start import FullLaw, FullStart
-from jaxcnn.engine.compiling import apart, one_kernel
+from jaxcnn.engine.compiling import apart, by_parts, one_kernel
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.model.angle import Angle
 from jaxcnn.model.population import Student, Target
@@ -104,6 +104,10 @@ def stride(
     )
 
 
+LANES_JUDGED = 64
+"""Lanes whose scalars are judged at a time."""
+
+
 class Turned(NamedTuple):
     """What some steps did to a state: λ, δ, ρ², μ and ν of the module, scalars."""
 
@@ -175,7 +179,8 @@ def step(kernel: DescentKernel, params: FullParams, state: Student) -> Student:
 
 def verdict(kernel: DescentKernel, params: FullParams, state: Student) -> jax.Array:
     """The certificate at the run's four scalars; divergence of u where b > 2."""
-    code = certificate(kernel, params.rates, scalars(state, params.target))
+    judge = partial(certificate, kernel, params.rates)
+    code: jax.Array = by_parts(judge, scalars(state, params.target), part=LANES_JUDGED)
     u = params.target.ones @ state.a
     far = jnp.abs(u) > ESCAPE * jnp.sqrt(params.start.patches * params.rates.power)
     return jnp.where(far & (params.rates.b > 2), jnp.int32(Outcome.DIVERGED), code)
@@ -215,4 +220,5 @@ class FullDescent(NamedTuple):
             stride=lambda state, count: stride(self.kernel, params, state, count),
             verdict=lambda state: verdict(self.kernel, params, state),
             lanes_last=True,
+            one_kernel=self.law.custom_a is None and self.law.custom_v is None,
         )

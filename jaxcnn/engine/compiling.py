@@ -2,8 +2,9 @@
 
 XLA runs a program on a CPU kernel by kernel. Handing one over costs 50 ns or so, what a step of 30
 lanes takes, and a sequence of more than eight is dealt out to whatever cores are idle, which takes
-more than it gives where every core has a launch of its own. Inside a kernel, what several of its
-results share is computed again for each. Two attributes of a call settle both.
+more than it gives where every core has a launch of its own; so is an operation of much arithmetic,
+one half to each of two cores. Inside a kernel one thread computes all, but what several of its
+results share again for each. Two attributes of a call settle both.
 
 They are no documented part of XLA, so they are set for the versions they were tested with alone;
 elsewhere, and on other devices, the same is computed without them.
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
@@ -27,6 +29,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _TESTED = "0.10."
 """Versions of jaxlib whose kernels have been compared with the same computed without them."""
+_HERE = version("jaxlib").startswith(_TESTED)
+ONE_THREAD: dict[str, bool | str] = {"xla_cpu_multi_thread_eigen": False}
+"""Compiler options of a launch: there is one for each core, and threads inside would only wait."""
+NO_LIBRARY = {**ONE_THREAD, **({"xla_cpu_experimental_ynn_fusion_type": ""} if _HERE else {})}
+"""The same, and sums of a few thousand numbers are no library's, which no kernel can call."""
 _APART = {"inlineable": "false"}
 _ONE_KERNEL = {**_APART, "xla_cpu_small_call": "true"}
 _metadata: Callable[..., Any] = set_xla_metadata
@@ -43,6 +50,9 @@ _KNOWN = frozenset(
     reduce_sum rem reshape round rsqrt select_n sign sin sinh slice sqrt square squeeze
     stop_gradient sub tan tanh transpose xor
 
+    bitcast_convert_type random_bits random_fold_in random_split random_unwrap random_wrap
+    shift_left shift_right_arithmetic shift_right_logical threefry2x32
+
     cond custom_jvp_call custom_vjp_call jit pjit scan while
     """.split()
 )
@@ -51,7 +61,7 @@ _KNOWN = frozenset(
 @cache
 def has_one_kernel() -> bool:
     """Whether `one_kernel` makes one: on a CPU, by an XLA it was tested with."""
-    return jax.default_backend() == "cpu" and version("jaxlib").startswith(_TESTED)
+    return _HERE and jax.default_backend() == "cpu"
 
 
 def fits_one_kernel(program: ClosedJaxpr | Jaxpr) -> bool:
@@ -88,18 +98,64 @@ def one_kernel(function: Function) -> Function:
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        if _INSIDE.get() or not has_one_kernel() or not _traced(args):
-            return function(*args)
-        token = _INSIDE.set(True)
         try:
-            return _call(function, args, _ONE_KERNEL)
+            return _joined(function, *args)
         except _MisfitError:
-            pass
-        finally:
-            _INSIDE.reset(token)
-        return function(*args)
+            return function(*args)
 
     return call  # type: ignore[return-value]
+
+
+def by_parts(function: Callable[..., Any], *lanes: Any, part: int, into: Any = None) -> Any:
+    """`function` of trees of lanes (in the last axis) in one kernel, a part of them at a time.
+
+    What is computed of few enough lanes stays in the first cache. What does not fit one kernel,
+    is on another device or is no whole number of parts is computed all at once.
+
+    Args:
+        function: trees of any number of lanes → a tree of as many.
+        lanes: its arguments.
+        part: lanes of a part.
+        into: a tree like the result, for it to be written into.
+    """
+    shape = jax.tree.leaves(lanes)[0].shape
+    if not has_one_kernel() or not _traced(lanes) or not shape or shape[-1] % part:
+        return function(*lanes)
+    if into is None:
+        shapes = jax.eval_shape(function, *lanes)
+        into = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def parts(into: Any, lanes: Any) -> Any:
+        def one(i: jax.Array, done: Any) -> Any:
+            def cut(x: jax.Array) -> jax.Array:
+                return lax.dynamic_slice_in_dim(x, i * part, part, axis=-1)
+
+            def put(x: jax.Array, y: jax.Array) -> jax.Array:
+                return lax.dynamic_update_slice_in_dim(x, y, i * part, axis=-1)
+
+            return jax.tree.map(put, done, function(*jax.tree.map(cut, lanes)))
+
+        return lax.fori_loop(0, shape[-1] // part, one, into)
+
+    try:
+        return _joined(parts, into, lanes)
+    except _MisfitError:
+        return function(*lanes)
+
+
+def _joined(function: Callable[..., Any], *args: Any) -> Any:
+    """The value of a function as one kernel.
+
+    Raises:
+        _MisfitError: it is none that can be one.
+    """
+    if _INSIDE.get() or not has_one_kernel() or not _traced(args):
+        return function(*args)
+    token = _INSIDE.set(True)
+    try:
+        return _call(function, args, _ONE_KERNEL)
+    finally:
+        _INSIDE.reset(token)
 
 
 def _traced(args: Any) -> bool:

@@ -10,6 +10,7 @@ computed by the same arithmetic at every width; a test holds this bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from jax import lax
 
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import as_key, restart_key
-from jaxcnn.engine.compiling import fits_one_kernel
+from jaxcnn.engine.compiling import by_parts, fits_one_kernel, one_kernel
 from jaxcnn.engine.dynamics import Dynamics, Family
 from jaxcnn.engine.moving import in_turn
 from jaxcnn.engine.packing import Packed, Packing, packing_of
@@ -147,7 +148,9 @@ class LaneProgram:
     """The functions of one launch, closed over its work and settings.
 
     Attributes:
-        one_kernel: one kernel of a CPU can hold the steps and verdicts of these runs.
+        kernels: what is done to these runs may be joined to larger kernels of a CPU.
+        scalars: their states are scalars.
+        one_kernel: one kernel can hold their steps and verdicts.
         moves: of each matrix of the packed state, whether a step can change it.
         total: restarts of the launch.
     """
@@ -163,9 +166,10 @@ class LaneProgram:
         self.params_packing: Packing = packing_of([leaves[i] for i in self.carried])
         self.moves = self._moving(example, one)
         self.total: jax.Array = work.ends[-1]
-        wanted = family(one).one_kernel and in_turn(settings.width)
-        scalars = wanted and not any(self.state_packing.shapes)
-        self.one_kernel = scalars and fits_one_kernel(self._after_start(example, one))
+        self.scalars = not any(self.state_packing.shapes)
+        self.kernels = family(one).one_kernel and in_turn(settings.width)
+        joined = self.kernels and self.scalars
+        self.one_kernel = joined and fits_one_kernel(self._after_start(example, one))
 
     def _read(self, example: Any, params: Any) -> list[int]:
         """The leaves of the parameters that a step or a verdict reads: what lanes must carry.
@@ -226,31 +230,14 @@ class LaneProgram:
         return tuple(after if moves else before for after, before, moves in packed)
 
     def _steps(self, lanes: Lanes) -> Packed:
-        """`every` steps of scalars, some lanes after the others.
+        """`every` steps of scalars, which are unpacked once."""
+        carried = self.params_packing.unpack(lanes.params)
 
-        So few at a time that they and what a step computes in between stay in the first cache.
-        """
-        width = lanes.slot.shape[0]
-        group = next((some for some in (320, 64) if width % some == 0), width)
+        def step(_: jax.Array, tree: Any) -> Any:
+            return self._each(lambda dynamics, s: dynamics.step(s), tree, carried)
 
-        def some(i: jax.Array, state: Packed) -> Packed:
-            def cut(x: jax.Array) -> jax.Array:
-                return lax.dynamic_slice_in_dim(x, i * group, group, axis=-1)
-
-            def put(x: jax.Array, y: jax.Array) -> jax.Array:
-                return lax.dynamic_update_slice_in_dim(x, y, i * group, axis=-1)
-
-            tree = jax.tree.map(cut, self.state_packing.unpack(state))
-            carried = jax.tree.map(cut, self.params_packing.unpack(lanes.params))
-
-            def step(_: jax.Array, tree: Any) -> Any:
-                return self._each(lambda dynamics, s: dynamics.step(s), tree, carried)
-
-            tree = lax.fori_loop(0, self.work.every, step, tree)
-            return tuple(map(put, state, self.state_packing.pack(tree)))
-
-        stepped: Packed = lax.fori_loop(0, width // group, some, lanes.state)
-        return stepped
+        tree = self.state_packing.unpack(lanes.state)
+        return self.state_packing.pack(lax.fori_loop(0, self.work.every, step, tree))
 
     def advance(self, lanes: Lanes, tick: jax.Array) -> Lanes:
         """`every` steps of every lane, then a verdict; decide lanes that stand still.
@@ -259,6 +246,13 @@ class LaneProgram:
         again: it is given now what the step limit would give it. Rounding makes such fixed
         points beside the separatrix, and one of them would hold up a whole launch.
         """
+        if not self.one_kernel:
+            return self._advance(tick, lanes)
+        part = self._part(lanes.slot.shape[0])
+        advanced: Lanes = by_parts(partial(self._advance, tick), lanes, part=part, into=lanes)
+        return advanced
+
+    def _advance(self, tick: jax.Array, lanes: Lanes) -> Lanes:
         every = self.work.every
 
         def stride(dynamics: Dynamics, state: Any) -> Any:
@@ -284,6 +278,11 @@ class LaneProgram:
             age=jnp.where(stuck, lanes.limit // every * every, lanes.age),
         )
 
+    def _part(self, lanes: int) -> int:
+        """Lanes that are drawn or advanced at once."""
+        sizes = (320, 64) if self.scalars else (64,)
+        return next((size for size in sizes if lanes % size == 0), lanes)
+
     def _verdicts(self, state: Packed, params: Packed) -> jax.Array:
         tree, carried = self.state_packing.unpack(state), self.params_packing.unpack(params)
         codes: jax.Array = self._each(lambda dynamics, s: dynamics.verdict(s), tree, carried)
@@ -291,6 +290,13 @@ class LaneProgram:
 
     def first_codes(self, starts: Starts) -> jax.Array:
         """The outcomes of runs that are decided before any step; UNDECIDED where there is none."""
+        if not self.one_kernel:
+            return self._first_codes(starts)
+        part = self._part(self.settings.width)
+        codes: jax.Array = by_parts(self._first_codes, starts, part=part)
+        return codes
+
+    def _first_codes(self, starts: Starts) -> jax.Array:
         code = self._verdicts(starts.state, starts.params)
         code = jnp.where((code == RUNNING) & (starts.limit < self.work.every), UNDECIDED, code)
         return jnp.where(starts.slot < slots_of(self.settings), code, UNDECIDED)
@@ -308,11 +314,15 @@ class LaneProgram:
 
     def tasks(self, first: jax.Array, count: int) -> jax.Array:
         """The tasks that hold the slots `first`, `first` + 1, …; the last one beyond them all."""
+        last = self.work.ends.shape[0] - 1
+        if in_turn(count):
+            found: jax.Array = one_kernel(_task_by_task)(self.work.ends, first, count)
+            return found
         # The task goes up by one at each end. A search for every slot would be repeated in each
         # of the fused loops that look its task's numbers up.
         at = jnp.maximum(self.work.ends - first, 0)
         ends = jnp.zeros(count, jnp.int32).at[at].add(1, mode="drop")
-        return jnp.minimum(_sum_before(ends) + ends, self.work.ends.shape[0] - 1)
+        return jnp.minimum(_sum_before(ends) + ends, last)
 
     def _rows(self, task: jax.Array) -> Any:
         """The parameters of each lane's task, lanes last.
@@ -327,7 +337,14 @@ class LaneProgram:
     def draw(self, first: jax.Array) -> Starts:
         """A pool of starts for the slots `first`, `first` + 1, …; none beyond the last."""
         slot = first + jnp.arange(self.settings.width, dtype=jnp.int32)
-        task = self.tasks(first, self.settings.width)
+        if not self.kernels:
+            return self._starts(slot)
+        starts: Starts = by_parts(self._starts, slot, part=self._part(self.settings.width))
+        return starts
+
+    def _starts(self, slot: jax.Array) -> Starts:
+        """Starts for slots in a row."""
+        task = self.tasks(slot[0], slot.shape[0])
         begins = jnp.concatenate([jnp.zeros(1, jnp.int32), self.work.ends[:-1]])
         low = self.work.low[task] + (slot - begins[task]).astype(jnp.uint32)
         keys = jax.vmap(restart_key)(as_key(self.work.roots[task]), low)
@@ -345,6 +362,22 @@ class LaneProgram:
             slot=jnp.where(slot < self.total, slot, slots_of(self.settings)),
             limit=self.work.max_steps[task],
         )
+
+
+def _task_by_task(ends: jax.Array, first: jax.Array, count: int) -> jax.Array:
+    """The tasks of `count` slots from `first` on: one up at each end. No task is empty."""
+    last = ends.shape[0] - 1
+    start = jnp.minimum(jnp.sum(ends <= first, dtype=jnp.int32), last)
+
+    def one(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> Any:
+        task, found = carry
+        found = lax.dynamic_update_index_in_dim(found, task, i, 0)
+        task = jnp.where(first + i + 1 >= ends[task], jnp.minimum(task + 1, last), task)
+        return task, found
+
+    carry = (start, jnp.zeros(count, jnp.int32))
+    found: jax.Array = lax.fori_loop(0, count, one, carry)[1]
+    return found
 
 
 def _sum_before(counts: jax.Array) -> jax.Array:

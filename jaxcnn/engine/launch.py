@@ -16,15 +16,16 @@ is not paid at full width.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.engine.compiling import Function, one_kernel
+from jaxcnn.engine.compiling import NO_LIBRARY, ONE_THREAD, Function, one_kernel
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import (
     RUNNING,
@@ -232,22 +233,38 @@ def _drain(program: LaneProgram, lanes: Lanes, tick: jax.Array, results: Results
     return _together(program, drain)(lanes, results)
 
 
-# A launch keeps one core busy, and there is one for each core: threads inside would only wait.
-ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
-
-
 def blank(settings: LaneSettings) -> Results:
     """Where a launch of these settings can put its results."""
     slots = slots_of(settings) + 1
     return Results(jnp.zeros(slots, jnp.uint8), jnp.zeros(slots, jnp.uint32))
 
 
-@partial(
-    jax.jit,
-    static_argnames=("family", "settings"),
-    donate_argnames=("into",),
-    compiler_options=ONE_THREAD,
-)
+class _Compiled:
+    """A function of (family, settings, work, …), compiled with options that suit the family."""
+
+    def __init__(self, function: Callable[..., Any], **how: Any) -> None:
+        update_wrapper(self, function)
+        static = partial(jax.jit, function, static_argnames=("family", "settings"), **how)
+        self.plain: Any = static(compiler_options=ONE_THREAD)
+        self.with_kernels: Any = static(compiler_options=NO_LIBRARY)
+
+    def _of(self, family: Family, work: Work) -> Any:
+        dynamics = family(jax.tree.map(lambda x: x[0], work.params))
+        return self.with_kernels if dynamics.one_kernel else self.plain
+
+    def __call__(self, family: Family, settings: LaneSettings, work: Work, *more: Any) -> Any:
+        return self._of(family, work)(family, settings, work, *more)
+
+    def lower(self, family: Family, settings: LaneSettings, work: Work, *more: Any) -> Any:
+        """As `lower` of what `jax.jit` returns."""
+        return self._of(family, work).lower(family, settings, work, *more)
+
+    def compilations(self) -> int:
+        """Programs compiled so far."""
+        return sum(int(f._cache_size()) for f in (self.plain, self.with_kernels))
+
+
+@partial(_Compiled, donate_argnames=("into",))
 def launch(family: Family, settings: LaneSettings, work: Work, into: Results) -> Landed:
     """Run every restart of `work` to its outcome. One compilation per family and settings.
 
@@ -268,7 +285,7 @@ def launch(family: Family, settings: LaneSettings, work: Work, into: Results) ->
 DRAWN_ALONE = 16
 
 
-@partial(jax.jit, static_argnames=("family", "settings"), compiler_options=ONE_THREAD)
+@_Compiled
 def draw_only(family: Family, settings: LaneSettings, work: Work) -> jax.Array:
     """Draw `DRAWN_ALONE` pools of starts and reduce them: what drawing alone costs."""
     program = LaneProgram(family, work, settings)

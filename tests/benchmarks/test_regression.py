@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from jaxcnn.base.cell import Cell
+from jaxcnn.base.cores import cpu_count
 from jaxcnn.engine.compiling import has_one_kernel
 from jaxcnn.engine.launch import blank, launch
 from jaxcnn.engine.pieces import Job, Piece, work_of
@@ -77,17 +78,34 @@ def test_lanes_are_run_by_one_kernel_that_moves_no_more_than_it_did():
     assert sum('xla_cpu_small_call="true"' in line for line in calls) > 0
 
 
+@pytest.mark.skipif(not has_one_kernel() or cpu_count() < 2, reason="needs two cores")
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "flow", "full"])
+def test_nothing_of_a_launch_is_dealt_out_to_threads(optimizer):
+    """Each core has a launch of its own: half of an operation would wait for the other core.
+
+    One costly enough is divided by the compiler, unless it is inside a kernel ("computed").
+    """
+    full = optimizer == "full"
+    cell = Cell(k=25, ratio=4.0, step_size=0.05, optimizer="sgd" if full else optimizer)
+    built = build(cell, engine="full" if full else "auto")
+    work = work_of([Job(built.params, 0, 1, 1)], [Piece(0, 0, 0, 1)], 0, built.settings)
+    text = launch.lower(built.family, built.settings, work, blank(built.settings))
+    lines = text.compile().as_text().splitlines()
+    divided = [line for line in lines if 'outer_dimension_partitions":["' in line]
+    assert [line for line in divided if "jit(computed)" not in line] == []
+
+
 def test_a_grid_compiles_once_and_wastes_no_more_lane_steps_than_it_did():
     """Useful steps are the problem's own: two per cent for another processor's rounding."""
     cells = [
         Cell(k=k, ratio=ratio, step_size=step_size, p=p)
         for k, ratio, step_size, p in ((25, 4.0, 0.05, 6), (36, 1.0, 0.02, 6), (30, 9.0, 0.04, 8))
     ]
-    before = launch._cache_size()
+    before = launch.compilations()
     built = [build(cell, engine="reduced") for cell in cells]
     jobs = [Job(b.params, 0, 20_000, c.max_steps) for b, c in zip(built, cells, strict=True)]
     _, account = run(built[0].family, jobs, seed=0, settings=built[0].settings, streams=1)
-    assert launch._cache_size() - before <= 1
+    assert launch.compilations() - before <= 1
     assert account.useful_steps == pytest.approx(6.07e6, rel=0.02)
     assert account.lane_steps <= 7.0e6
 

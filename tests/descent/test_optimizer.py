@@ -104,10 +104,10 @@ def test_the_engine_compiles_once_per_optimizer():
     cell = Cell(k=5, ratio=2.0, p=3, optimizer="nesterov", filter_step_size=0.1)
 
     def programs(cells):
-        before = launch._cache_size()
+        before = launch.compilations()
         ends = [estimate(c, engine="full", **options).counts.restarts for c in cells]
         assert ends == [8] * len(cells)
-        return launch._cache_size() - before
+        return launch.compilations() - before
 
     changes = [{"step_size": 0.3}, {"step_size": 0.01, "filter_step_size": 0.2}, {"momentum": 0.5}]
     assert programs([cell, *(cell.with_(**c) for c in changes)]) == 1

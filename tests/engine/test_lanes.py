@@ -11,7 +11,7 @@ from jax import lax
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import block_words
-from jaxcnn.engine.compiling import one_kernel
+from jaxcnn.engine.compiling import NO_LIBRARY, one_kernel
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.lanes import LaneProgram, Lanes, LaneSettings, Work
 from jaxcnn.engine.launch import lane_steps, tail_block
@@ -38,7 +38,8 @@ def states(built, widths):
             settings = built.settings._replace(width=width, tasks=1)
             return LaneProgram(built.family, work, settings)
 
-        pool = jax.jit(lambda w: program(w, max(widths)).draw(jnp.int32(0)))(work)
+        draw = lambda w: program(w, max(widths)).draw(jnp.int32(0))  # noqa: E731
+        pool = jax.jit(draw, compiler_options=NO_LIBRARY)(work)
         for width in widths:
 
             def advance(work, lanes, width=width):
@@ -50,7 +51,12 @@ def states(built, widths):
             some = jax.tree.map(lambda x, width=width: x[..., :width], pool)
             zero = jnp.zeros_like(some.slot)
             lanes = Lanes(*some, born=zero, code=zero, age=zero)
-            yield width, jax.tree.map(np.asarray, jax.jit(advance)(work, lanes).state)
+            yield (
+                width,
+                jax.tree.map(
+                    np.asarray, jax.jit(advance, compiler_options=NO_LIBRARY)(work, lanes).state
+                ),
+            )
 
 
 @pytest.mark.parametrize(
