@@ -22,7 +22,7 @@ from jaxcnn.engine.address import as_key, restart_key
 from jaxcnn.engine.compiling import by_parts, fits_one_kernel, one_kernel
 from jaxcnn.engine.dynamics import Dynamics, Family
 from jaxcnn.engine.moving import in_turn
-from jaxcnn.engine.packing import Packed, Packing, packing_of
+from jaxcnn.engine.packing import Packed, Packing, Table, packing_of
 
 RUNNING = int(Outcome.RUNNING)
 UNDECIDED = int(Outcome.UNDECIDED)
@@ -58,7 +58,7 @@ class Work(NamedTuple):
     NumPy arrays as the host hands them over, traced inside the launch.
 
     Attributes:
-        params: parameter trees of the tasks, stacked along a leading axis (one tree if shared).
+        params: the parameters of the tasks (of one task if shared).
         roots: words of the key of each task's block of 2³² restart indices
             (engine/address.py), uint32 (tasks, 2).
         low: lower 32 bits of each task's first index, uint32 (tasks,); a task stays in its block.
@@ -67,7 +67,7 @@ class Work(NamedTuple):
         every: steps between two verdicts, int32.
     """
 
-    params: Any
+    params: Table
     roots: Any
     low: Any
     ends: Any
@@ -157,8 +157,7 @@ class LaneProgram:
 
     def __init__(self, family: Family, work: Work, settings: LaneSettings) -> None:
         self.family, self.work, self.settings = family, work, settings
-        one = jax.tree.map(lambda x: x[0], work.params)
-        self.one = one
+        self.one = one = work.params.one()
         example = jax.eval_shape(lambda key, p: family(p).start(key), as_key(work.roots[0]), one)
         self.state_packing: Packing = packing_of(example)
         self.carried = [] if settings.shared else self._read(example, one)
@@ -330,9 +329,9 @@ class LaneProgram:
         One row of the tables after the other: a look-up that was fused into the drawing of the
         starts would keep all of it from being vectorised.
         """
-        packing = packing_of(self.one)
-        tables = packing.pack(jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), self.work.params))
-        return packing.unpack(tuple(lax.map(lambda row: row[task], table) for table in tables))
+        table = self.work.params
+        rows = tuple(lax.map(lambda row: row[task], matrix) for matrix in table.matrices)
+        return table.packing.unpack(rows)
 
     def draw(self, first: jax.Array) -> Starts:
         """A pool of starts for the slots `first`, `first` + 1, …; none beyond the last."""

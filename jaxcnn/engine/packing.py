@@ -8,12 +8,14 @@ joining it to others would copy it at every step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Packed = tuple[jax.Array, ...]
 
@@ -67,17 +69,66 @@ class Packing:
 def packing_of(example: Any) -> Packing:
     """The packing of a tree of arrays or `jax.ShapeDtypeStruct`s of one lane."""
     leaves, treedef = jax.tree.flatten(example)
-    shapes, dtypes, keys = [], [], []
-    for leaf in leaves:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        keys.append(is_key)
-        shapes.append((*leaf.shape, 2) if is_key else tuple(leaf.shape))
-        dtypes.append("uint32" if is_key else str(leaf.dtype))
-    alone = [i for i, leaf in enumerate(leaves) if leaf.ndim]
-    scalars = [i for i, leaf in enumerate(leaves) if not leaf.ndim]
+    keys = tuple(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves)
+    both = list(zip(leaves, keys, strict=True))
+    shapes = tuple((*leaf.shape, 2) if is_key else leaf.shape for leaf, is_key in both)
+    dtypes = tuple(np.dtype(np.uint32) if is_key else leaf.dtype for leaf, is_key in both)
+    return _packing(treedef, shapes, dtypes, keys)
+
+
+@lru_cache(maxsize=1024)
+def _packing(
+    treedef: Any,
+    shapes: tuple[tuple[int, ...], ...],
+    dtypes: tuple[np.dtype, ...],
+    keys: tuple[bool, ...],
+) -> Packing:
+    names = [str(dtype) for dtype in dtypes]
+    alone = [i for i, shape in enumerate(shapes) if shape]
+    scalars = [i for i, shape in enumerate(shapes) if not shape]
     shared = [
-        (dtype, tuple(i for i in scalars if dtypes[i] == dtype))
-        for dtype in sorted({dtypes[i] for i in scalars})
+        (name, tuple(i for i in scalars if names[i] == name))
+        for name in sorted({names[i] for i in scalars})
     ]
-    groups = (*shared, *((dtypes[i], (i,)) for i in alone))
-    return Packing(treedef, tuple(shapes), groups, tuple(keys))
+    groups = (*shared, *((names[i], (i,)) for i in alone))
+    return Packing(treedef, shapes, groups, keys)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Table:
+    """The parameters of many tasks, packed on the host: few arrays are soon handed over.
+
+    Attributes:
+        packing: of the parameters of one task.
+        matrices: theirs, tasks in the last axis.
+    """
+
+    packing: Packing = field(metadata={"static": True})
+    matrices: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, trees: Sequence[Any]) -> Table:
+        """Of trees of numbers and NumPy arrays, all of one structure."""
+        first, treedef = jax.tree.flatten(trees[0])
+        several = [first, *(jax.tree.leaves(tree) for tree in trees[1:])]
+        shapes = tuple(map(np.shape, first))
+        dtypes = tuple(np.asarray(leaf).dtype for leaf in first)
+        packing = _packing(treedef, shapes, dtypes, (False,) * len(first))
+        matrices = []
+        for _, members in packing.groups:
+            if packing.shapes[members[0]]:
+                columns = [np.reshape(leaves[members[0]], (-1, 1)) for leaves in several]
+                matrices.append(columns[0] if len(columns) == 1 else np.hstack(columns))
+            else:
+                rows = [[leaves[i] for i in members] for leaves in several]
+                matrices.append(np.array(rows, dtypes[members[0]]).T)
+        return cls(packing, tuple(matrices))
+
+    def take(self, tasks: np.ndarray) -> Table:
+        """The table of these tasks."""
+        return Table(self.packing, tuple(matrix[:, tasks] for matrix in self.matrices))
+
+    def one(self) -> Any:
+        """The parameters of the first task."""
+        return jax.tree.map(lambda leaf: leaf[..., 0], self.packing.unpack(self.matrices))

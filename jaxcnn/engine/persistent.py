@@ -50,7 +50,7 @@ def launch_persistent(
         RefusedError: a leaf of state or parameters is an array, or the sizes do not divide.
     """
     program = LaneProgram(family, work, settings)
-    shapes = (*program.state_packing.shapes, *packed_shapes(work.params))
+    shapes = (*program.state_packing.shapes, *work.params.packing.shapes)
     if any(shape != () for shape in shapes):
         raise RefusedError("persistent", settings.persistent, "needs a state of scalars: use 0")
     block, width, capacity = settings.persistent, settings.width, settings.capacity
@@ -60,7 +60,7 @@ def launch_persistent(
     inputs = (
         starts,
         program.tasks(jnp.int32(0), capacity),
-        jax.tree.leaves(work.params),
+        work.params.matrices,
         work.max_steps,
         jnp.stack([work.every, program.total]),
     )
@@ -83,11 +83,6 @@ def launch_persistent(
         checks=jnp.stack([-(-jnp.sum(rounds) * block // width), jnp.int32(0)]),
         draws=pools,
     )
-
-
-def packed_shapes(params: Any) -> tuple[tuple[int, ...], ...]:
-    """Shapes of the leaves of one task's parameters."""
-    return tuple(leaf.shape[1:] for leaf in jax.tree.leaves(params))
 
 
 def _draw_all(program: LaneProgram) -> tuple[tuple[jax.Array, ...], jax.Array]:
@@ -116,14 +111,14 @@ def _kernel(program: LaneProgram, structure: Any, *refs: Any) -> None:
     lane = jnp.arange(block, dtype=jnp.int32)
     number = pl.program_id(0)
     every, total = numbers[0], numbers[1]
-    params_tree = jax.tree.structure(program.work.params)
+    packing = program.work.params.packing
 
     def load(slot: jax.Array) -> tuple[Any, Any, jax.Array]:
         """State, parameters and step limit of the lanes' slots."""
         held = jnp.minimum(slot, capacity - 1)
         task = task_of[held]
         rows = [[matrix[row, held] for row in range(matrix.shape[0])] for matrix in starts]
-        params = jax.tree.unflatten(params_tree, [table[task] for table in tables])
+        params = packing.of_scalars([[m[row, task] for row in range(m.shape[0])] for m in tables])
         return program.state_packing.of_scalars(rows), params, limits[task]
 
     def one_step(params: Any, state: Any) -> Any:

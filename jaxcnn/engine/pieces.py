@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxcnn.engine.address import WORD, block_words
 from jaxcnn.engine.lanes import LaneSettings, Work
+from jaxcnn.engine.packing import Table
 
 
 class Job(NamedTuple):
@@ -96,10 +96,10 @@ def work_of(
     """The arrays of one launch, padded to the compiled shape."""
     tasks = 1 if settings.shared else settings.tasks
     padded = np.minimum(np.arange(tasks), len(pieces) - 1)
-    trees = [jobs[piece.job].params for piece in pieces]
+    table = Table.of([jobs[piece.job].params for piece in pieces])
     ends = list(accumulate(p.count for p in pieces))
     return Work(
-        params=jax.tree.map(lambda *leaves: np.array(leaves)[padded], *trees),
+        params=table if len(pieces) == tasks else table.take(padded),
         roots=np.stack([block_words(seed, p.first // WORD) for p in pieces])[padded],
         low=np.array([p.first % WORD for p in pieces], np.uint32)[padded],
         ends=np.array(ends, np.int32)[padded],

@@ -11,6 +11,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.sample_gradient import shared_gradient, summed_gradient, through_norm
 from jaxcnn.descent.sampled import Sampled, some_inputs
 from jaxcnn.engine.lanes import LaneProgram, Work
+from jaxcnn.engine.packing import Table
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import Student, gradient, loss, target
 from jaxcnn.model.sample import sampled_loss
@@ -177,7 +178,7 @@ def test_memory_budget_sets_the_lanes():
 def test_a_data_set_of_its_own_is_carried_past_the_steps():
     """The engine neither packs it again nor compares it; keys share its matrix."""
     built = build(Cell(**WORDS))
-    params = jax.tree.map(lambda x: jnp.asarray(x)[None], built.params)
+    params = Table.of([built.params])
     ones = jnp.ones(1, jnp.int32)
     work = Work(params, jnp.zeros((1, 2), jnp.uint32), ones.astype(jnp.uint32), *[ones] * 3)
     program = LaneProgram(built.family, work, built.settings)

@@ -15,6 +15,7 @@ from jaxcnn.engine.compiling import NO_LIBRARY, one_kernel
 from jaxcnn.engine.dynamics import Dynamics
 from jaxcnn.engine.lanes import LaneProgram, Lanes, LaneSettings, Work
 from jaxcnn.engine.launch import lane_steps, tail_block
+from jaxcnn.engine.packing import Table
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import run
 from jaxcnn.study.build import build
@@ -26,7 +27,7 @@ def states(built, widths):
     """The state of lanes 0, 1, … after `STEPS` steps, computed at each width."""
     with jax.enable_x64(built.x64):
         work = Work(
-            params=jax.tree.map(lambda x: jnp.asarray(x)[None], built.params),
+            params=Table.of([built.params]),
             roots=jnp.asarray(block_words(3, 0))[None],
             low=jnp.zeros(1, jnp.uint32),
             ends=jnp.full(1, max(widths), jnp.int32),
