@@ -44,7 +44,7 @@ from jaxcnn.engine.moving import move, places
 
 def tail_block(width: int) -> int:
     """Lanes advanced at once in the tail: 32, or 64 of 512 and more, a thirty-second of many."""
-    best = max(32 if width < 512 else 64, width // 2048 * 64)
+    best = max(32, width // 2048 * 64)
     return next((block for block in (best, 64, 32) if width % block == 0), width)
 
 

