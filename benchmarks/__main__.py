@@ -29,6 +29,7 @@ PARTS = {
     "studies": "benchmarks.studies",
     "lanes": "benchmarks.lanes",
     "growth": "benchmarks.growth",
+    "duel": "benchmarks.duel",
     "limits": "benchmarks.limits",
     "persistent": "benchmarks.persistent",
     "startup": "benchmarks.startup",

@@ -43,7 +43,7 @@ from jaxcnn.engine.moving import move, places
 
 
 def tail_block(width: int) -> int:
-    """Lanes advanced at once in the tail: 32, or 64 of 512 and more, a thirty-second of many."""
+    """Lanes advanced at once in the tail: 32, or a thirty-second of 4096 and more."""
     best = max(32, width // 2048 * 64)
     return next((block for block in (best, 64, 32) if width % block == 0), width)
 

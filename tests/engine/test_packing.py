@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.engine.packing import packing_of
+from jaxcnn.engine.packing import Table, packing_of
 
 
 def test_a_mixed_tree_survives_the_round_trip():
@@ -41,3 +41,24 @@ def test_an_empty_tree_packs_to_nothing():
     packing = packing_of(())
     assert packing.pack(()) == ()
     assert packing.unpack(()) == ()
+
+
+def test_a_table_holds_the_parameters_of_many_tasks():
+    """Numbers of a dtype share a matrix; what comes out is what went in, task by task."""
+    trees = [
+        {
+            "a": np.float32(i),
+            "b": 2.0 * i,
+            "c": np.arange(6.0).reshape(2, 3) + i,
+            "d": (np.int32(i),),
+        }
+        for i in range(5)
+    ]
+    table = Table.of(trees).take(np.array([3, 1, 1]))
+    assert sorted(m.shape for m in table.matrices) == [(1, 3), (1, 3), (1, 3), (6, 3)]
+    jax.tree.map(np.testing.assert_array_equal, table.one(), trees[3])
+    every = jax.jit(lambda t: t.packing.unpack(t.matrices))(table)
+    for lane, tree in enumerate((trees[3], trees[1], trees[1])):
+        jax.tree.map(
+            lambda x, y, lane=lane: np.testing.assert_allclose(x[..., lane], y), every, tree
+        )
