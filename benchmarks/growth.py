@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,33 +80,35 @@ def per_lane_step(out, title, name, calls) -> None:
 
 
 def of_restarts(out) -> None:
-    """By turns, ten million restarts of each size a turn.
+    """Each size beside the next by turns, the same number of restarts for both.
 
-    The machine's pace changes from second to second, and other programs only ever slow it: the
-    least of the turns is the cost of each size, and the median of its share of the first size's
-    time in the same turn tells how sure that is.
+    The machine's pace changes from second to second by more than what is looked for. Equal work
+    gives both their share of a turn, and what is said of each size is the median share of the one
+    before, times what that was: the first is the least of its turns.
     """
     cell = Cell(k=25, **PLAIN)
     built = build(cell)
-    sizes = (100_000, 1_000_000, 10_000_000)
-    spent = {name: {size: [] for size in sizes} for name in ("wall", "processor")}
     run(built.family, [Job(built.params, 0, 1, 1)], seed=0, settings=built.settings)
-    for turn in range(ROUNDS):
-        for size in sizes:
-            job = Job(built.params, 0, size, cell.max_steps)
-            wall, processor = time.perf_counter(), time.process_time()
-            for _ in range(sizes[-1] // size):
-                run(built.family, [job], seed=turn, settings=built.settings)
-            spent["wall"][size].append(time.perf_counter() - wall)
-            spent["processor"][size].append(time.process_time() - processor)
-    for name, seconds in spent.items():
-        turns = {size: np.array(seconds[size]) for size in sizes}
-        points = [(size, 1e6 * float(turns[size].min()) / sizes[-1]) for size in sizes]
-        curve(out, f"{name} time a restart, (25, 4) at 0.05", "restarts", "us", points)
-        shares = [f"{np.median(turns[size] / turns[sizes[0]]):.2f}" for size in sizes[1:]]
-        out.note(
-            f"medians over {ROUNDS} turns of the others' share of the first: {', '.join(shares)}"
-        )
+
+    def spent(size: int, times: int, seed: int) -> tuple[float, float]:
+        job = Job(built.params, 0, size, cell.max_steps)
+        wall, processor = time.perf_counter(), time.process_time()
+        for _ in range(times):
+            run(built.family, [job], seed=seed, settings=built.settings)
+        return time.perf_counter() - wall, time.process_time() - processor
+
+    sizes = (100_000, 1_000_000, 10_000_000)
+    pairs = []
+    for small, large in pairwise(sizes):
+        turns = ROUNDS * (1 if large == sizes[-1] else 6)
+        found = [(spent(small, large // small, t), spent(large, 1, t)) for t in range(turns)]
+        pairs.append(np.array(found))  # turn, size, clock
+    for clock, name in enumerate(("wall", "processor")):
+        costs = [1e6 * float(pairs[0][:, 0, clock].min()) / sizes[1]]
+        for pair in pairs:
+            costs.append(costs[-1] * float(np.median(pair[:, 1, clock] / pair[:, 0, clock])))
+        title = f"{name} time a restart, (25, 4) at 0.05"
+        curve(out, title, "restarts", "us", list(zip(sizes, costs)))
 
 
 def of_k(out) -> None:
