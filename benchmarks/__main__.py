@@ -71,6 +71,9 @@ def main() -> None:
         out.begin(part)
         importlib.import_module(PARTS[part]).main(out)
         out.save(options.json)
+    if out.unknown():
+        ran = " ".join(options.parts or parts)
+        parser.error(f"{' '.join(out.unknown())}: nothing in {ran} is called so")
 
 
 if __name__ == "__main__":

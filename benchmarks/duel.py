@@ -62,7 +62,7 @@ def main(out) -> None:
     import numpy as np
 
     here = Path(__file__).resolve().parent.parent
-    others = {path: Path(path).resolve() for path in out.peers or ["."]}
+    others = {path: Path(path).resolve() for path in out.wanted(out.peers or ["."], ())}
     for path, tree in others.items():
         if not (tree / "jaxcnn").is_dir():
             raise SystemExit(f"--peers {path}: no checkout of jaxcnn is there")

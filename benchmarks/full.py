@@ -117,9 +117,8 @@ def autodiff_rate(cell: Cell, lanes: int, threads: int) -> float:
 
 def main(out):
     rows = []
-    for k, p in SIZES:
-        if f"{k},{p}" not in (out.cells or [f"{k},{p}"]):
-            continue
+    sizes = {f"{k},{p}": (k, p) for k, p in SIZES}
+    for k, p in (sizes[name] for name in out.wanted(sizes, out.cells)):
         cell = cell_of(k, p)
         default = full_settings(k + p).width
         widths = sorted({64 if default > 64 else 32, default, default * 4})

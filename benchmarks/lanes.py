@@ -58,7 +58,7 @@ def main(out):
     columns = ("k,ratio", "mean steps", "seconds", "M steps/s", "utilisation", "starts", "tail")
     if rows:
         out.table("lanes: Table 1, 1 000 000 restarts a cell, cell by cell", columns, rows)
-    if "together" in (out.cells or ["together"]):
+    if out.wanted(["together"], out.cells):
         all_ = account_of([cell_of(*c) for c in GRID], MANY)
         columns = ("", "seconds", "M steps/s", "utilisation")
         row = (

@@ -37,6 +37,7 @@ class Output:
         self.cells, self.peers = tuple(cells), tuple(peers)
         self.part = ""
         self.path: Path | None = None
+        self.known: set[str] = set()
         device = jax.devices()[0]
         self.record = {
             "python": platform.python_version(),
@@ -54,7 +55,13 @@ class Output:
 
     def wanted(self, names, chosen):
         """Those of `names` that were chosen; all of them without a choice."""
+        names = list(names)
+        self.known.update(map(str, names))
         return [name for name in names if not chosen or str(name) in chosen]
+
+    def unknown(self) -> list[str]:
+        """What was chosen and no part that ran has: a slip that would pass for a short run."""
+        return [word for word in (*self.cells, *self.peers) if word not in self.known]
 
     def table(self, title, columns, rows):
         """Print one table and keep its rows; rows with the same first entry are replaced."""

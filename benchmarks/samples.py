@@ -139,7 +139,8 @@ def own(k: int, p: int):
 
 
 def main(out):
-    sizes = [s for s in SIZES if f"{s[0]},{s[1]}" in (out.cells or [f"{s[0]},{s[1]}"])]
+    names = {f"{s[0]},{s[1]}": s for s in SIZES}
+    sizes = [names[name] for name in out.wanted(names, out.cells)]
     peak = square()
     out.table(
         f"samples: one shared data set, n = {SAMPLES}, GFLOP/s"

@@ -140,7 +140,7 @@ def one_sweep(cores: str, workers: str, shard: str, restarts: str) -> None:
 
 def main(out) -> None:
     overhead(out)
-    if not out.cells or "workers" in out.cells:
+    if out.wanted(["workers"], out.cells):
         workers(out)
 
 

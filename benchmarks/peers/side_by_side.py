@@ -148,7 +148,7 @@ def grid(out, ours: dict, found: list[dict], steps, n: dict[str, int]) -> None:
 
 
 def main(out):
-    cell = (out.cells or [CELL])[0]
+    (cell,) = out.wanted((out.cells or [CELL])[:1], ())
     wanted = out.wanted([*PEERS, "pybasin"], out.peers)
     missing = [w for w in wanted if importlib.util.find_spec(MODULES.get(w, w)) is None]
     for name in missing:
