@@ -82,8 +82,9 @@ def main(out) -> None:
             ratio = float(np.median(ours / theirs))
             spread = float(np.subtract(*np.percentile(ours / theirs, [75, 25])))
             best = 1e3 * float(ours.min())
-            rows.append((case, path, best, ratio, spread, "yes" if alike else "NO"))
-    columns = ("case", "against", "ms here, least", "ratio", "quartiles apart", "same outcomes")
+            name = f"{case}, {path}"
+            rows.append((name, best, ratio, spread, "yes" if alike else "NO"))
+    columns = ("case, against", "ms here, least", "ratio", "quartiles apart", "same outcomes")
     out.table(f"duel: {TURNS} turns, time here to time there", columns, rows)
 
 

@@ -36,6 +36,9 @@ from jaxcnn.model.population import Student, Target
 ESCAPE = 1e6
 """b > 2 multiplies u − U by 1 − b every step; |u| beyond this times √k ‖a*‖ is divergence."""
 
+LANES_JUDGED = 32
+"""Lanes whose scalars are judged at a time: a block of the tail is so many, or twice as many."""
+
 
 class FullParams(NamedTuple):
     """Parameters of one cell: the teacher's arrays, rates and start law."""
@@ -102,10 +105,6 @@ def stride(
         + _row(gain, a) * _column(target.a_star, a)
         - _row(excess, a) * _column(target.ones, a),
     )
-
-
-LANES_JUDGED = 64
-"""Lanes whose scalars are judged at a time."""
 
 
 class Turned(NamedTuple):
@@ -220,5 +219,6 @@ class FullDescent(NamedTuple):
             stride=lambda state, count: stride(self.kernel, params, state, count),
             verdict=lambda state: verdict(self.kernel, params, state),
             lanes_last=True,
+            # Of a user's own law nobody has tested what the compiler makes.
             one_kernel=self.law.custom_a is None and self.law.custom_v is None,
         )

@@ -3,10 +3,11 @@
 XLA runs a program on a CPU kernel by kernel. Handing one over costs 50 ns or so, what a step of 30
 lanes takes, and a sequence of more than eight is dealt out to whatever cores are idle, which takes
 more than it gives where every core has a launch of its own; so is an operation of much arithmetic,
-one half to each of two cores. Inside a kernel one thread computes all, but what several of its
-results share again for each. Two attributes of a call settle both.
+one half to each of two cores. Inside a kernel one thread computes everything, but computes again
+for each of its results what they share. Two attributes of a call settle all this.
 
-They are no documented part of XLA, so they are set for the versions they were tested with alone;
+They, and an option that goes with them, are no documented part of XLA, so they are set for the
+versions they were tested with alone;
 elsewhere, and on other devices, the same is computed without them.
 """
 
@@ -118,7 +119,7 @@ def by_parts(function: Callable[..., Any], *lanes: Any, part: int, into: Any = N
         part: lanes of a part.
         into: a tree like the result, for it to be written into.
     """
-    shape = jax.tree.leaves(lanes)[0].shape
+    shape = jnp.shape(jax.tree.leaves(lanes)[0])
     if not has_one_kernel() or not _traced(lanes) or not shape or shape[-1] % part:
         return function(*lanes)
     if into is None:

@@ -25,8 +25,9 @@ class Dynamics(NamedTuple):
         lanes_last: `step`, `stride` and `verdict` also take many states at once, with the lanes
             in the last axis of every leaf, and mean the same; `vmap` would put the lanes first,
             where vectors with parameters of their own need a transposition at every step.
-        one_kernel: on a CPU all of a run may be part of one kernel (engine/compiling.py). Only for
-            dynamics that tests have run so: for others the compiler may end the process.
+        one_kernel: what is done to runs may be joined to kernels of a CPU, as far as it fits into
+            them (engine/compiling.py). Only for dynamics that tests have run so: for others the
+            compiler may end the process.
     """
 
     start: Callable[[jax.Array], State]

@@ -312,9 +312,11 @@ class LaneProgram:
         )
 
     def tasks(self, first: jax.Array, count: int) -> jax.Array:
-        """The tasks that hold the slots `first`, `first` + 1, …; the last one beyond them all."""
+        """The tasks that hold the slots `first`, `first` + 1, …; beyond all, any like the last."""
         last = self.work.ends.shape[0] - 1
-        if in_turn(count):
+        if last == 0:
+            return jnp.zeros(count, jnp.int32)
+        if self.kernels and in_turn(count):
             found: jax.Array = one_kernel(_task_by_task)(self.work.ends, first, count)
             return found
         # The task goes up by one at each end. A search for every slot would be repeated in each
@@ -343,10 +345,19 @@ class LaneProgram:
 
     def _starts(self, slot: jax.Array) -> Starts:
         """Starts for slots in a row."""
-        task = self.tasks(slot[0], slot.shape[0])
-        begins = jnp.concatenate([jnp.zeros(1, jnp.int32), self.work.ends[:-1]])
-        low = self.work.low[task] + (slot - begins[task]).astype(jnp.uint32)
-        keys = jax.vmap(restart_key)(as_key(self.work.roots[task]), low)
+        count = slot.shape[0]
+        if self.work.ends.shape[0] == 1:
+            # An index into one task is not read, which `one_kernel` may not be given.
+            task = jnp.zeros(count, jnp.int32)
+            low = self.work.low[0] + slot.astype(jnp.uint32)
+            roots = jnp.broadcast_to(self.work.roots[0], (count, 2))
+            limit = jnp.broadcast_to(self.work.max_steps[0], count)
+        else:
+            task = self.tasks(slot[0], count)
+            begins = jnp.concatenate([jnp.zeros(1, jnp.int32), self.work.ends[:-1]])
+            low = self.work.low[task] + (slot - begins[task]).astype(jnp.uint32)
+            roots, limit = self.work.roots[task], self.work.max_steps[task]
+        keys = jax.vmap(restart_key)(as_key(roots), low)
         if self.settings.shared:
             tree = jax.vmap(lambda k: self.family(self.one).start(k), out_axes=-1)(keys)
             params: Packed = self.params_packing.pack([])
@@ -359,12 +370,15 @@ class LaneProgram:
             state=self.state_packing.pack(tree),
             params=params,
             slot=jnp.where(slot < self.total, slot, slots_of(self.settings)),
-            limit=self.work.max_steps[task],
+            limit=limit,
         )
 
 
 def _task_by_task(ends: jax.Array, first: jax.Array, count: int) -> jax.Array:
-    """The tasks of `count` slots from `first` on: one up at each end. No task is empty."""
+    """The tasks of `count` slots from `first` on: one up at each end.
+
+    No task is empty but those that pad the work, which are like the last one.
+    """
     last = ends.shape[0] - 1
     start = jnp.minimum(jnp.sum(ends <= first, dtype=jnp.int32), last)
 

@@ -43,7 +43,7 @@ from jaxcnn.engine.moving import move, places
 
 
 def tail_block(width: int) -> int:
-    """Lanes advanced at once in the tail: 32, or a thirty-second of 4096 and more."""
+    """Lanes advanced at once in the tail: 32, or a thirty-second of 2048 and more."""
     best = max(32, width // 2048 * 64)
     return next((block for block in (best, 64, 32) if width % block == 0), width)
 
@@ -247,14 +247,16 @@ class _Compiled:
         static = partial(jax.jit, function, static_argnames=("family", "settings"), **how)
         self.plain: Any = static(compiler_options=ONE_THREAD)
         self.with_kernels: Any = static(compiler_options=NO_LIBRARY)
-        self.chosen: dict[Family, Any] = {}
+        self.chosen: dict[tuple[type, Family], Any] = {}
 
     def _of(self, family: Family, work: Work) -> Any:
         # A launch of 50 000 restarts takes 30 ms, and asking the family 0.2 of them.
-        if family not in self.chosen:
+        # By type too: families are tuples, and two of one law and kernel are equal.
+        key = type(family), family
+        if key not in self.chosen:
             joined = family(work.params.one()).one_kernel
-            self.chosen[family] = self.with_kernels if joined else self.plain
-        return self.chosen[family]
+            self.chosen[key] = self.with_kernels if joined else self.plain
+        return self.chosen[key]
 
     def __call__(self, family: Family, settings: LaneSettings, work: Work, *more: Any) -> Any:
         return self._of(family, work)(family, settings, work, *more)

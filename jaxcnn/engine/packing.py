@@ -109,20 +109,28 @@ class Table:
 
     @classmethod
     def of(cls, trees: Sequence[Any]) -> Table:
-        """Of trees of numbers and NumPy arrays, all of one structure."""
-        first, treedef = jax.tree.flatten(trees[0])
-        several = [first, *(jax.tree.leaves(tree) for tree in trees[1:])]
+        """Of trees of numbers and NumPy arrays.
+
+        Raises:
+            ValueError: the trees differ in structure, shapes or dtypes.
+        """
+        flat: list[tuple[list[Any], Any]] = [jax.tree.flatten(tree) for tree in trees]
+        first, treedef = flat[0]
+        if not all(other == treedef for _, other in flat):
+            raise ValueError(f"params: not all are like the first, {treedef}")
+        several = [leaves for leaves, _ in flat]
         shapes = tuple(map(np.shape, first))
         dtypes = tuple(np.asarray(leaf).dtype for leaf in first)
         packing = _packing(treedef, shapes, dtypes, (False,) * len(first))
         matrices = []
         for _, members in packing.groups:
             if packing.shapes[members[0]]:
-                columns = [np.reshape(leaves[members[0]], (-1, 1)) for leaves in several]
-                matrices.append(columns[0] if len(columns) == 1 else np.hstack(columns))
+                arrays = np.array([leaves[members[0]] for leaves in several])
+                matrices.append(arrays.reshape(len(several), -1).T)
             else:
-                rows = [[leaves[i] for i in members] for leaves in several]
-                matrices.append(np.array(rows, dtypes[members[0]]).T)
+                matrices.append(np.array([[leaves[i] for i in members] for leaves in several]).T)
+            if matrices[-1].dtype != dtypes[members[0]] or matrices[-1].ndim != 2:
+                raise ValueError(f"params: not all are like the first, {trees[0]}")
         return cls(packing, tuple(matrices))
 
     def take(self, tasks: np.ndarray) -> Table:

@@ -27,6 +27,7 @@ from jax.experimental.pallas import triton
 
 from jaxcnn.base.errors import RefusedError
 from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine.compiling import NO_LIBRARY
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import Landed, LaneProgram, LaneSettings, Work
 
@@ -34,7 +35,11 @@ RUNNING = int(Outcome.RUNNING)
 UNDECIDED = int(Outcome.UNDECIDED)
 
 
-@partial(jax.jit, static_argnames=("family", "settings", "interpret"))
+@partial(
+    jax.jit,
+    static_argnames=("family", "settings", "interpret"),
+    compiler_options=NO_LIBRARY,
+)
 def launch_persistent(
     family: Family, settings: LaneSettings, work: Work, interpret: bool = False
 ) -> Landed:

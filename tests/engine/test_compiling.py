@@ -1,5 +1,7 @@
 """One kernel or many: the same results, and no argument that XLA would stumble over."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from jax import lax
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.engine import compiling, moving
-from jaxcnn.engine.compiling import apart, fits_one_kernel, has_one_kernel, one_kernel
+from jaxcnn.engine.compiling import apart, by_parts, fits_one_kernel, has_one_kernel, one_kernel
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.moving import move, places
 from jaxcnn.engine.pieces import Job
@@ -158,3 +160,29 @@ def test_a_run_comes_to_the_same_outcomes_without_one_kernel(engine, many_kernel
     np.testing.assert_array_equal(one.outcomes, many.outcomes)
     # One arithmetic, compiled twice: a step count may move by one check.
     assert np.abs(one.steps.astype(int) - many.steps.astype(int)).max() <= settings.check_every
+
+
+@pytest.mark.parametrize("lanes", [32, 64, 96, 100])
+def test_parts_of_the_lanes_make_up_the_whole(lanes):
+    """One part, several, no whole number; a function that fits no kernel; numbers and scalars."""
+
+    def fits(x, y):
+        return {"sum": x["a"] * 2, "sin": jnp.sin(y)}
+
+    def misfit(x, y):
+        return {"sum": x["a"] * 2, "sin": jnp.sort(jnp.sin(y), axis=0)}
+
+    x, y = {"a": jnp.arange(2.0 * lanes).reshape(2, lanes)}, jnp.linspace(0.0, 1.0, lanes)
+    wide = (x, jnp.stack([y, -y]))
+    for function in (fits, misfit):
+        whole = partial(by_parts, function, part=32)
+        jax.tree.map(
+            partial(np.testing.assert_allclose, rtol=1e-6), jax.jit(whole)(*wide), function(*wide)
+        )
+    into = {"sum": x["a"] * 7, "sin": y}
+    written = jax.jit(lambda x, y, into: by_parts(fits, x, y, part=32, into=into))(x, y, into)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), written, fits(x, y))
+    assert float(jax.jit(lambda z: by_parts(jnp.sin, z, part=32))(0.5)) == pytest.approx(
+        np.sin(0.5)
+    )
+    assert by_parts(lambda z: z + 1, 2.0, part=32) == 3.0

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxcnn.engine.packing import Table, packing_of
 
@@ -49,16 +50,23 @@ def test_a_table_holds_the_parameters_of_many_tasks():
         {
             "a": np.float32(i),
             "b": 2.0 * i,
+            "e": np.float32(-i),
             "c": np.arange(6.0).reshape(2, 3) + i,
             "d": (np.int32(i),),
         }
         for i in range(5)
     ]
     table = Table.of(trees).take(np.array([3, 1, 1]))
-    assert sorted(m.shape for m in table.matrices) == [(1, 3), (1, 3), (1, 3), (6, 3)]
+    assert sorted(m.shape for m in table.matrices) == [(1, 3), (1, 3), (2, 3), (6, 3)]
     jax.tree.map(np.testing.assert_array_equal, table.one(), trees[3])
     every = jax.jit(lambda t: t.packing.unpack(t.matrices))(table)
     for lane, tree in enumerate((trees[3], trees[1], trees[1])):
         jax.tree.map(
             lambda x, y, lane=lane: np.testing.assert_allclose(x[..., lane], y), every, tree
         )
+
+
+@pytest.mark.parametrize("other", [{"b": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 1.5}, {"a": np.ones(2)}])
+def test_a_table_refuses_parameters_that_differ_in_kind(other):
+    with pytest.raises(ValueError, match=r"like the first|inhomogeneous"):
+        Table.of([{"a": np.int32(1)}, other])
