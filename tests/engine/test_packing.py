@@ -66,7 +66,9 @@ def test_a_table_holds_the_parameters_of_many_tasks():
         )
 
 
-@pytest.mark.parametrize("other", [{"b": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 1.5}, {"a": np.ones(2)}])
+@pytest.mark.parametrize(
+    "other", [{"b": np.int32(1)}, {"a": 1.0, "b": 1.0}, {"a": 1.5}, {"a": np.ones(2)}]
+)
 def test_a_table_refuses_parameters_that_differ_in_kind(other):
     with pytest.raises(ValueError, match=r"like the first|inhomogeneous"):
         Table.of([{"a": np.int32(1)}, other])
