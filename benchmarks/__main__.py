@@ -67,9 +67,8 @@ def main() -> None:
     before = json.loads(options.json.read_text()) if options.json.exists() else None
     out = Output(options.cells, options.peers, before)
     out.path = options.json
-    chosen = options.parts or [
-        part for part in parts if part != "duel"
-    ]  # it needs a second checkout
+    # A duel needs a second checkout.
+    chosen = options.parts or [part for part in parts if part != "duel"]
     for part in chosen:
         out.begin(part)
         importlib.import_module(PARTS[part]).main(out)

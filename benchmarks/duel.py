@@ -31,7 +31,7 @@ CASES = {
     "table1 x 20000": (TABLE1, 20_000, "reduced"),
     "full 25,4 x 10000": ([ONE], 10_000, "full"),
 }
-"""Cells, restarts of each, engine."""
+"""Cells, restarts of each, engine. Written out: what another checkout's process imports is its own."""
 
 
 class Side:

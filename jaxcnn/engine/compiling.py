@@ -7,8 +7,8 @@ one half to each of two cores. Inside a kernel one thread computes everything, b
 for each of its results what they share. Two attributes of a call settle all this.
 
 They, and an option that goes with them, are no documented part of XLA, so they are set for the
-versions they were tested with alone;
-elsewhere, and on other devices, the same is computed without them.
+versions they were tested with alone; elsewhere, and on other devices, the same is computed without
+them.
 """
 
 from __future__ import annotations

@@ -316,14 +316,15 @@ class LaneProgram:
         last = self.work.ends.shape[0] - 1
         if last == 0:
             return jnp.zeros(count, jnp.int32)
-        if self.kernels and in_turn(count):
-            found: jax.Array = one_kernel(_task_by_task)(self.work.ends, first, count)
+        ends = self.work.ends
+        if in_turn(count):
+            start = jnp.minimum(jnp.sum(ends <= first, dtype=jnp.int32), last)
+            found: jax.Array = one_kernel(_task_by_task)(ends, start, first, count)
             return found
         # The task goes up by one at each end. A search for every slot would be repeated in each
         # of the fused loops that look its task's numbers up.
-        at = jnp.maximum(self.work.ends - first, 0)
-        ends = jnp.zeros(count, jnp.int32).at[at].add(1, mode="drop")
-        return jnp.minimum(_sum_before(ends) + ends, last)
+        up = jnp.zeros(count, jnp.int32).at[jnp.maximum(ends - first, 0)].add(1, mode="drop")
+        return jnp.minimum(jnp.cumsum(up, dtype=jnp.int32), last)
 
     def _rows(self, task: jax.Array) -> Any:
         """The parameters of each lane's task, lanes last.
@@ -374,13 +375,12 @@ class LaneProgram:
         )
 
 
-def _task_by_task(ends: jax.Array, first: jax.Array, count: int) -> jax.Array:
-    """The tasks of `count` slots from `first` on: one up at each end.
+def _task_by_task(ends: jax.Array, start: jax.Array, first: jax.Array, count: int) -> jax.Array:
+    """The tasks of `count` slots from `first` on, which is in `start`: one up at each end.
 
     No task is empty but those that pad the work, which are like the last one.
     """
     last = ends.shape[0] - 1
-    start = jnp.minimum(jnp.sum(ends <= first, dtype=jnp.int32), last)
 
     def one(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> Any:
         task, found = carry
@@ -391,19 +391,3 @@ def _task_by_task(ends: jax.Array, first: jax.Array, count: int) -> jax.Array:
     carry = (start, jnp.zeros(count, jnp.int32))
     found: jax.Array = lax.fori_loop(0, count, one, carry)[1]
     return found
-
-
-def _sum_before(counts: jax.Array) -> jax.Array:
-    """Exclusive running sum of n counts whose total is at most 2²⁴; 16 divides n, or n < 64.
-
-    Sums within rows of 16 as one small matrix product (exact: whole numbers below 2²⁴), then
-    over rows: many times as fast on a CPU as `jnp.cumsum`, and a tenth of the compilation of
-    an associative scan.
-    """
-    size = 16 if counts.shape[0] % 16 == 0 else counts.shape[0]
-    rows = counts.astype(jnp.float32).reshape(-1, size)
-    before = jnp.triu(jnp.ones((size, size), jnp.float32), k=1)
-    inside = jnp.matmul(rows, before, precision=lax.Precision.HIGHEST)
-    sums = jnp.cumsum(jnp.sum(rows, axis=1).astype(jnp.int32), dtype=jnp.int32)
-    offset = jnp.concatenate([jnp.zeros(1, jnp.int32), sums[:-1]])
-    return (inside.astype(jnp.int32) + offset[:, None]).reshape(-1)

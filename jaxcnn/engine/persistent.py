@@ -43,7 +43,7 @@ UNDECIDED = int(Outcome.UNDECIDED)
 def launch_persistent(
     family: Family, settings: LaneSettings, work: Work, interpret: bool = False
 ) -> Landed:
-    """What `lanes.launch` returns, by one kernel.
+    """What `launch.launch` returns, by one kernel.
 
     Args:
         family: parameters → `Dynamics`, all of whose leaves are scalars.

@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
+from jaxcnn.engine import lanes as engine_lanes
 from jaxcnn.engine.address import block_words
 from jaxcnn.engine.compiling import NO_LIBRARY, one_kernel
 from jaxcnn.engine.dynamics import Dynamics
@@ -53,12 +54,8 @@ def states(built, widths):
             some = jax.tree.map(lambda x, width=width: x[..., :width], pool)
             zero = jnp.zeros_like(some.slot)
             lanes = Lanes(*some, born=zero, code=zero, age=zero)
-            yield (
-                width,
-                jax.tree.map(
-                    np.asarray, jax.jit(advance, compiler_options=NO_LIBRARY)(work, lanes).state
-                ),
-            )
+            advanced = jax.jit(advance, compiler_options=NO_LIBRARY)(work, lanes)
+            yield width, jax.tree.map(np.asarray, advanced.state)
 
 
 @pytest.mark.parametrize(
@@ -170,10 +167,11 @@ def test_a_lane_that_stands_still_is_given_the_limit_at_once():
     assert account.lane_steps < 32 * 8 * 12
 
 
-@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("one_by_one", [True, False])
 @pytest.mark.parametrize("first", [0, 64, 192])
-def test_slots_find_their_tasks(joined, first):
+def test_slots_find_their_tasks(one_by_one, first, monkeypatch):
     """Against a search; beyond the total any task that pads the work."""
+    monkeypatch.setattr(engine_lanes, "in_turn", lambda _: one_by_one)
     built = build(Cell(k=9, ratio=2.0, step_size=0.1), engine="reduced")
     settings = built.settings._replace(width=64, tasks=6)
     jobs = [Job(built.params, 0, count, 10) for count in (3, 64, 1, 100)]
@@ -181,9 +179,7 @@ def test_slots_find_their_tasks(joined, first):
     work = work_of(jobs, pieces, 0, settings)
 
     def tasks(work, first):
-        program = LaneProgram(built.family, work, settings)
-        program.kernels = joined and program.kernels
-        return program.tasks(first, 64)
+        return LaneProgram(built.family, work, settings).tasks(first, 64)
 
     found = np.asarray(jax.jit(tasks)(work, jnp.int32(first)))
     slots = first + np.arange(64)
