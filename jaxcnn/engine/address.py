@@ -30,12 +30,26 @@ def root_key(seed: int) -> jax.Array:
     A seed above 2³² keeps all its bits: `jax.random.key` alone would drop the upper ones
     when 64-bit types are off.
     """
+    return as_key(jnp.asarray(_root_words(seed)))
+
+
+def _root_words(seed: int) -> np.ndarray:
     number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if not number or not 0 <= seed < SEED_LIMIT:
         raise InputError("seed", seed, "must be a whole number from 0 to 2**63 - 1")
     high, low = divmod(int(seed), WORD)
-    key = as_key(jnp.asarray(np.array([0, low], np.uint32)))
-    return jax.random.fold_in(key, np.uint32(high)) if high else key
+    words = np.array([0, low], np.uint32)
+    return _folded(words, high) if high else words
+
+
+@jax.jit
+def _fold(words: jax.Array, number: jax.Array) -> jax.Array:
+    return jax.random.key_data(jax.random.fold_in(as_key(words), number))
+
+
+def _folded(words: np.ndarray, number: int) -> np.ndarray:
+    """Words of the key that `fold_in` makes: one program, a tenth of the time of four."""
+    return np.asarray(_fold(words, np.uint32(number)))
 
 
 def block_key(root: jax.Array, first: int) -> jax.Array:
@@ -52,7 +66,7 @@ def as_key(words: jax.Array) -> jax.Array:
 @cache
 def block_words(seed: int, block: int) -> np.ndarray:
     """The words of `block_key` for a seed and a block number, uint32 (2,)."""
-    return np.asarray(jax.random.key_data(block_key(root_key(seed), block * WORD)))
+    return _folded(_root_words(seed), block)
 
 
 def restart_key(block: jax.Array, low: jax.Array) -> jax.Array:

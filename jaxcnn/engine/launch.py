@@ -311,5 +311,5 @@ def compiled_shape(settings: LaneSettings) -> LaneSettings:
 
 def lane_steps(checks: np.ndarray, settings: LaneSettings) -> int:
     """Lane-steps paid for by a launch: Σ checks × lanes × check_every."""
-    lanes = (settings.width, tail_block(settings.width))
-    return sum(int(n) * w for n, w in zip(checks, lanes, strict=True)) * settings.check_every
+    wide, narrow = checks.tolist()
+    return int(wide * settings.width + narrow * tail_block(settings.width)) * settings.check_every

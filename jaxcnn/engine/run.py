@@ -352,16 +352,7 @@ def _compile_once(
 
     `jit` lets two threads that meet an uncompiled function both compile it.
     """
-    leaves, tree = jax.tree.flatten(work)
-    key = (
-        type(family),
-        family,
-        settings,
-        device,
-        x64,
-        tree,
-        tuple((x.shape, x.dtype) for x in leaves),
-    )
+    key = (type(family), family, settings, device, x64, work.params.packing)
     with _COMPILING:
         if key not in _COMPILED:
             empty = work._replace(ends=np.zeros_like(work.ends))
