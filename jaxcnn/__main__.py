@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxcnn.view.cli import main
+from jaxcnn.view.process import main
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ from jaxcnn.base.cell import _ALONE, Cell
 from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.study.build import build
 from jaxcnn.study.exact import exact
-from jaxcnn.view import cli
+from jaxcnn.view import process
 
 BASE = {"k": 9, "ratio": 2.0}
 BUILD = [
@@ -47,7 +47,7 @@ def shell(monkeypatch, capsys, command, words):
     options = [[f"--{name.replace('_', '-')}", str(value)] for name, value in words.items()]
     monkeypatch.setattr(sys, "argv", ["jaxcnn", command, *(part for o in options for part in o)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        process.main()
     return end.value.code, capsys.readouterr().err
 
 

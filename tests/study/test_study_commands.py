@@ -9,7 +9,7 @@ import pytest
 
 import jaxcnn
 from jaxcnn.study.run_directory import RunDirectory
-from jaxcnn.view import cli
+from jaxcnn.view import process
 
 GRID = """
 [study]
@@ -34,7 +34,7 @@ def command(monkeypatch, capsys, tmp_path):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["jaxcnn", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            process.main()
         return (end.value.code or 0, *capsys.readouterr())
 
     return call

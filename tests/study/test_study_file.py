@@ -11,7 +11,8 @@ from jaxcnn.base.errors import InputError
 from jaxcnn.study import axis, cell_grid, run_study
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.study_file import read_study
-from jaxcnn.view.cli import app, main
+from jaxcnn.view.cli import app
+from jaxcnn.view.process import main
 
 VALID = """[study]
 seed = 0

@@ -14,6 +14,7 @@ import typer
 from jaxcnn import __version__
 from jaxcnn.base.cell import cell_options
 from jaxcnn.view import cli
+from jaxcnn.view import process as shell
 
 CELL = ["--k", "9", "--ratio", "2", "--step-size", "0.05"]
 STUDY = """
@@ -34,7 +35,7 @@ def jaxcnn(monkeypatch, capsys):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["jaxcnn", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            shell.main()
         out, err = capsys.readouterr()
         return end.value.code or 0, out, err
 
@@ -51,7 +52,7 @@ def test_help_loads_nothing_heavy_and_is_quick():
     code = """
 import sys
 sys.argv = ["jaxcnn", "--help"]
-from jaxcnn.view.cli import main
+from jaxcnn.view.process import main
 try:
     main()
 except SystemExit:
@@ -82,7 +83,7 @@ def test_compiled_programs_are_kept_where_the_user_lets_them_be(monkeypatch):
         monkeypatch.delenv(name, raising=False)
         if chosen is not None:
             monkeypatch.setenv(name, chosen)
-        cli._keep_compiled()
+        shell._keep_compiled()
         assert os.environ.get(name) == kept
 
 
