@@ -191,9 +191,7 @@ def boundary(
         NotExactError: the experiment is outside what the four scalars carry.
     """
     plain = cell.with_(init="zero", init_scale=1.0)
-    teacher = teacher or Teacher(
-        k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm
-    )
+    teacher = teacher or Teacher.of(cell)
     problem = problem_of(plain, teacher=teacher, v_norm=v_norm, activation=activation)
     return Boundary(problem, teacher)
 

@@ -142,9 +142,7 @@ def problem_of(
         raise InputError("angle", angle, "must be from 0 to pi")
     if not 0.0 < v_norm < math.inf:
         raise InputError("v_norm", v_norm, "must be greater than 0")
-    teacher = teacher or Teacher(
-        k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm
-    )
+    teacher = teacher or Teacher.of(cell)
     center = _projected(teacher, a, a_mean)
     output: OutputLaw = "point" if a is not None or cell.init == "zero" else cell.init  # type: ignore[assignment]
     scale = cell.init_scale

@@ -127,7 +127,7 @@ def settling_step(
 class LossBelow(NamedTuple):
     """Family of the same runs that end when the loss is small, not when the outcome is proved.
 
-    GLOBAL means ℓ < level. A run that is certified SPURIOUS or DIVERGED ends so.
+    GLOBAL means ℓ < level, proved or not. A run that is certified SPURIOUS or DIVERGED ends so.
     """
 
     family: FullDescent
@@ -144,6 +144,7 @@ class LossBelow(NamedTuple):
             arrived = jnp.where(
                 value < level, jnp.int32(Outcome.GLOBAL), jnp.int32(Outcome.RUNNING)
             )
-            return jnp.where(code == Outcome.GLOBAL, arrived, code)
+            open_ = (code == Outcome.GLOBAL) | (code == Outcome.RUNNING)
+            return jnp.where(open_, arrived, code)
 
         return dynamics._replace(verdict=verdict, stride=None, lanes_last=False)

@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real
 from jaxcnn.base.html_table import html_table
+from jaxcnn.model.activation import activation as named
 from jaxcnn.model.activation import relu
 from jaxcnn.model.critical import TIE, critical_ratio, edge_level, find_edges, find_turns, is_top
 from jaxcnn.model.curvature import Eigenvalues, Unstable, at_edge, at_end, at_turn
@@ -163,18 +165,21 @@ _COLUMNS = ("kind", "angle", "loss", "alignment", "output_sum", "attracts")
 
 
 def landscape(
-    teacher: Teacher, activation: Activation | None = None, filter_norm: float = 1.0
+    teacher: Teacher | Cell, activation: Activation | None = None, filter_norm: float = 1.0
 ) -> Landscape:
     """The critical points for one teacher, with their Hessians and stability.
 
     Args:
-        teacher: the teacher.
+        teacher: the teacher, or a `Cell`, whose activation counts if none is given.
         activation: σ; ReLU if not given.
         filter_norm: ‖v‖ at the points; the loss does not depend on it, its curvature does.
 
     Raises:
         InputError: if `filter_norm` is not between 10⁻⁷⁵ and 10⁷⁵.
     """
+    if isinstance(teacher, Cell):
+        activation = activation or named(teacher.activation, teacher.slope)
+        teacher = Teacher.of(teacher)
     activation = relu() if activation is None else activation
     norm = real("filter_norm", filter_norm, 1e-75, 1e75, ends=False)
     variance, square = activation.variance, activation.mean**2

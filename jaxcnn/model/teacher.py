@@ -20,6 +20,7 @@ from jaxcnn.base.errors import InputError
 
 Vector = NDArray[np.float64]
 
+_SIZES = ("k", "p", "ratio", "teacher_norm", "teacher_angle")
 _KEYS = ("w_star", "a_star")
 _LARGEST = 1e75  # fourth powers are still doubles
 
@@ -56,15 +57,19 @@ class Teacher:
     _arrays: tuple[Vector, Vector] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        names = ("k", "p", "ratio", "teacher_norm", "teacher_angle")
-        cell = Cell(**{name: getattr(self, name) for name in names})
-        for name in names:
+        cell = Cell(**{name: getattr(self, name) for name in _SIZES})
+        for name in _SIZES:
             object.__setattr__(self, name, getattr(cell, name))
         if self.k == 1 and not math.isclose(self.ratio, 1.0, rel_tol=1e-12):
             raise InputError("ratio", self.ratio, "must be 1: a one-patch teacher has ratio 1")
         if not 1 / _LARGEST < self.teacher_norm < _LARGEST:
             how = f"must be between {1 / _LARGEST:g} and {_LARGEST:g}, for its powers to be numbers"
             raise InputError("teacher_norm", self.teacher_norm, how)
+
+    @classmethod
+    def of(cls, cell: Cell) -> Teacher:
+        """The teacher that a cell's words describe."""
+        return cls(**{name: getattr(cell, name) for name in _SIZES})
 
     @classmethod
     def from_arrays(cls, w_star: ArrayLike, a_star: ArrayLike, degree: int | None = 1) -> Teacher:
@@ -205,7 +210,7 @@ def _vector(argument: str, value: ArrayLike, least: int) -> Vector:
         raise InputError(argument, value, "must be a plain list of numbers")
     if array.size < least:
         raise InputError(argument, value, f"must have at least {least} entries")
-    vector = array.astype(np.float64)
+    vector = array.astype(np.float64) + 0.0  # -0.0 equals 0.0, but has other bytes
     if not np.isfinite(vector).all():
         raise InputError(argument, value, "must have finite entries only")
     if not vector.any():

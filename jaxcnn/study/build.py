@@ -77,7 +77,7 @@ def build(
         memory: budget in bytes for the lanes of runs that carry data.
 
     Raises:
-        InputError: a word is unknown.
+        InputError: a word is unknown, or the start is none of these sizes.
         RefusedError: the reduced engine cannot run this cell, with the reason.
     """
     _refuse_unknown(engine, dtype)
@@ -85,6 +85,7 @@ def build(
         cell.k, cell.p, cell.ratio, cell.teacher_norm, cell.teacher_angle
     )
     start, custom = start or PLAIN, custom or NOTHING
+    start.check(cell.k, cell.p)
     kernel = kernel_of(sigma(cell, custom))
     b = float(rates_of(cell, kernel, sizes_of(teacher)).b)
     check(cell, custom, b)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,7 +11,8 @@ import jax
 import numpy as np
 
 from jaxcnn.base.cell import Cell, cell_options
-from jaxcnn.base.errors import RefusedError
+from jaxcnn.base.checks import real
+from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.kernel import DescentKernel
 from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR
@@ -20,7 +20,6 @@ from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.teacher import Teacher
 
-Draw = Callable[[jax.Array], jax.Array]
 _STATE = 160 * 2**10  # bytes of float32 state of all lanes of a launch on a CPU
 
 
@@ -44,8 +43,9 @@ class Start:
 
     Attributes:
         a: fixed a₀ (k,), or a function key → a₀, instead of the cell's `init`.
-        v: fixed v₀ (p,), or a function key → v₀, instead of the cell's `filter_init`.
-        angle: fixed angle φ₀ between v₀ and w* (‖v₀‖ = 1, uniform direction around w*).
+        v: fixed v₀ (p,), not zero, or a function key → v₀, instead of the cell's `filter_init`.
+        angle: fixed angle φ₀ from 0 to π between v₀ and w* (‖v₀‖ = 1, uniform direction around
+            w*), instead of v.
         a_mean: added to a₀: a number for every coordinate, or (k,).
         v_mean: added to v₀: (p,).
     """
@@ -60,6 +60,38 @@ class Start:
     def plain(self) -> bool:
         """Whether the cell's own words say it all."""
         return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
+
+    def check(self, k: int, p: int) -> None:
+        """Refuse what is no start of a student with k patches of size p.
+
+        Raises:
+            InputError: a shape is wrong, an entry is no finite number, v₀ is zero, or the angle
+                is not in [0, π].
+            RefusedError: both v and an angle are given.
+        """
+        if self.angle is not None:
+            real("angle", self.angle, 0.0, math.pi, ends=True)
+            if self.v is not None:
+                raise RefusedError("angle", self.angle, "excludes v, which has an angle of its own")
+        for name, size in (("a", k), ("v", p), ("a_mean", k), ("v_mean", p)):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                _coordinates(name, value, size, number=name == "a_mean")
+        if self.v is not None and not callable(self.v):
+            bias = 0.0 if self.v_mean is None else np.asarray(self.v_mean, float)
+            if not np.any(np.asarray(self.v, float) + bias):
+                raise InputError("v", self.v, "must not be zero, which has no direction")
+
+
+def _coordinates(argument: str, value: Any, size: int, *, number: bool) -> None:
+    remedy = f"must be {size} finite numbers" + (", or one for all" if number else "")
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise InputError(argument, value, remedy) from None
+    fits = array.shape == (size,) or (number and not array.shape)
+    if not (fits and np.isfinite(array).all()):
+        raise InputError(argument, value, remedy)
 
 
 PLAIN = Start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxcnn.study.run_directory import RunDirectory
 _CHUNK = 2**22
 
 
-def compare(run: RunDirectory, along: str) -> pd.DataFrame:
+def compare(run: RunDirectory | str | Path, along: str) -> pd.DataFrame:
     """How the success probability changes from each value of a key to the next.
 
     Two cells of the same p and k have the same random numbers at the same restart index. On
@@ -29,7 +30,7 @@ def compare(run: RunDirectory, along: str) -> pd.DataFrame:
     stops at a decision was watched, and gets the intervals that may be.
 
     Args:
-        run: the run.
+        run: the run, or its directory.
         along: a key that varies.
 
     Returns:
@@ -41,8 +42,9 @@ def compare(run: RunDirectory, along: str) -> pd.DataFrame:
 
     Raises:
         InputError: if the key does not vary.
-        RunError: if no two neighbours have restarts yet.
+        RunError: if the directory holds no run, or no two neighbours have restarts yet.
     """
+    run = run if isinstance(run, RunDirectory) else RunDirectory.open(run)
     cells = run.study.cells
     axis = next((place for place, names in enumerate(cells.axes) if along in names), None)
     if axis is None:

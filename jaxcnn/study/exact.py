@@ -130,14 +130,13 @@ def _asked(
     if custom.optimizer is not None:
         raise NotExactError("an optax object is not plain gradient descent: use `estimate`")
     cell = cell_of(teacher, words)
+    start.check(cell.k, cell.p)
     known = teacher if isinstance(teacher, Teacher) else None
     if callable(start.a) or callable(start.v) or start.v_mean is not None:
         raise NotExactError("a callable start or a biased v has no exact law: use `estimate`")
     angle, norm = start.angle, 1.0
     if start.v is not None:
-        target = known or Teacher(
-            k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm
-        )
+        target = known or Teacher.of(cell)
         v = np.asarray(start.v, float)
         along = float(v @ target.w_star)
         angle = float(np.arctan2(np.linalg.norm(v - along * target.w_star), along))

@@ -17,23 +17,24 @@ from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent.full import FullDescent
 from jaxcnn.descent.trajectory import LossBelow, settling_step, trace
-from jaxcnn.engine.address import WORD, block_key, restart_key, root_key
+from jaxcnn.engine.address import INDEX_LIMIT, WORD, block_key, restart_key, root_key
 from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import Progress, run
-from jaxcnn.model.activation import relu
 from jaxcnn.model.dual import Activation
+from jaxcnn.model.landscape import landscape
 from jaxcnn.model.population import Student
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
 from jaxcnn.study.built import Built, Start
-from jaxcnn.study.estimate import cell_of
+from jaxcnn.study.estimate import cell_of, custom_of
+from jaxcnn.study.rules import Custom, sigma
 
-TWO_PHASE = {"k": 20, "p": 25, "ratio": 1.0, "step_size": 0.05}
-"""A cell in the setting of the paper's two-phase figure (k = 20, p = 25)."""
 _ROWS = 4000
 _SETTLED = 1e-13
 _LONGEST = 2_000_000
+_RULES = ("optimizer", "samples", "estimator", "schedule", "warmup_steps")
+_NO_PLAIN = "has no trajectory here; plain descent with a monotone activation has"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def trajectory(
         every: steps between two rows; by default as few as give at most 4000 rows.
         sharpness: whether to add the largest eigenvalue of the Hessian.
         start: fixed, biased or callable starts.
-        **options: any other field of `Cell`.
+        **options: any other field of `Cell`; `activation` may also be an `Activation`.
 
     Returns:
         Columns step, loss, angle, distance (‖a−a*‖), output_sum (1ᵀa), alignment (aᵀa*),
@@ -94,20 +95,22 @@ def trajectory(
         InputError: an argument is out of range.
         RefusedError: the cell's rule is not plain gradient descent on the population loss.
     """
-    cell = cell_of(teacher, options)
+    words, custom = custom_of(options)
+    cell = cell_of(teacher, words)
     if steps is not None:
         whole("steps", steps, 1)
     if every is not None:
         whole("every", every, 1)
-    whole("restart", restart)
+    if whole("restart", restart) >= INDEX_LIMIT:
+        raise InputError("restart", restart, "must be below 2**63")
     given = teacher if isinstance(teacher, Teacher) else None
-    drawn, single, _ = _plain(cell, given, start, "float32")
+    drawn, single, _ = _plain(cell, custom, given, start, "float32")
     with jax.threefry_partitionable(True):
         key = restart_key(block_key(root_key(seed), restart), jnp.uint32(restart % WORD))
         # Drawn as the engine draws it: in double precision it would be another start.
         begun = single(drawn.params).start(key)
         place = [np.asarray(part, np.float64) for part in (begun.v, begun.a)]
-    built, family, activation = _plain(cell, given, start, "float64")
+    built, family, activation = _plain(cell, custom, given, start, "float64")
     with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, built.params)
         state = Student(*map(jnp.asarray, place))
@@ -130,7 +133,7 @@ def trajectory(
     if not sharpness:
         del columns["sharpness"]
     table = pd.DataFrame({"step": every * np.arange(rows), **columns})
-    target = given or Teacher(k=cell.k, p=cell.p, ratio=cell.ratio, teacher_norm=cell.teacher_norm)
+    target = given or Teacher.of(cell)
     table.attrs = {
         "cell": cell.words(), "seed": seed, "restart": restart, "teacher_sum": float(target.U),
     }  # fmt: skip
@@ -148,18 +151,17 @@ def _length(
 
 
 def _plain(
-    cell: Cell, teacher: Teacher | None, start: Start | None, dtype: str
+    cell: Cell, custom: Custom, teacher: Teacher | None, start: Start | None, dtype: str
 ) -> tuple[Built, FullDescent, Activation]:
     """The full-state family of plain descent, or a refusal."""
-    built = build(cell, engine="full", dtype=dtype, teacher=teacher, start=start)
-    if not isinstance(built.family, FullDescent) or cell.activation != "relu":
-        word = "optimizer" if cell.optimizer != "sgd" else "samples"
-        if cell.activation != "relu":
-            word = "activation"
-        raise RefusedError(
-            word, getattr(cell, word), "has no trajectory here; plain descent with relu has"
-        )
-    return built, built.family, relu()
+    built = build(cell, engine="full", dtype=dtype, teacher=teacher, start=start, custom=custom)
+    if not isinstance(built.family, FullDescent):
+        if custom.optimizer is not None:
+            raise RefusedError("optimizer", custom.optimizer, _NO_PLAIN)
+        given = cell.words()
+        word = next((word for word in _RULES if word in given), "activation")
+        raise RefusedError(word, custom.activation or getattr(cell, word), _NO_PLAIN)
+    return built, built.family, sigma(cell, custom)
 
 
 def phases(table: pd.DataFrame, level: float | None = None) -> Phases:
@@ -217,12 +219,13 @@ def steps_to(
     Args:
         teacher: the teacher, or a whole `Cell`.
         loss: count steps to ℓ < loss instead of to the proof of the outcome; restarts that
-            provably never get there count the steps to that proof.
+            provably never get there count the steps to that proof. It must be below the loss of
+            the spurious minimum, so that who gets there is on the way to the global one.
         restarts: number of random starts.
         seed: as in `estimate`.
         start: fixed, biased or callable starts.
         progress: called with (finished, all).
-        **options: any other field of `Cell`.
+        **options: any other field of `Cell`; `activation` may also be an `Activation`.
 
     Returns:
         Columns outcome (a word) and steps, a row a restart in index order.
@@ -231,17 +234,24 @@ def steps_to(
         InputError: an argument is out of range.
     """
     whole("restarts", restarts, 1)
-    cell = cell_of(teacher, options)
+    words, custom = custom_of(options)
+    cell = cell_of(teacher, words)
     given = teacher if isinstance(teacher, Teacher) else None
     params: Any
     family: Family
     if loss is None:
-        built = build(cell, teacher=given, start=start)
+        built = build(cell, teacher=given, start=start, custom=custom)
         family, params = built.family, built.params
     else:
         real("loss", loss, 0.0, math.inf, ends=False)
+        activation = sigma(cell, custom)
+        spurious = landscape(given or Teacher.of(cell), activation).of_kind("spurious")
+        lowest = min((point.loss for point in spurious if point.attracts), default=math.inf)
+        if loss >= lowest:
+            how = f"must be below {lowest:.6g}, the loss of the spurious minimum"
+            raise InputError("loss", loss, how)
         dtype = "float32" if loss > 1e-5 * cell.teacher_norm**2 else "float64"
-        built, plain, activation = _plain(cell, given, start, dtype)
+        built, plain, _ = _plain(cell, custom, given, start, dtype)
         family = LossBelow(plain, activation)  # type: ignore[assignment]
         params = (built.params, np.asarray(loss, dtype))
     settings = built.settings._replace(check_every=1)
@@ -249,7 +259,7 @@ def steps_to(
     (result,), _ = run(
         family, [job], seed=seed, settings=settings, x64=built.x64, progress=progress
     )
-    words = np.array([outcome.name.lower() for outcome in Outcome])
-    table = pd.DataFrame({"outcome": words[result.outcomes], "steps": result.steps})
+    names = np.array([outcome.name.lower() for outcome in Outcome])
+    table = pd.DataFrame({"outcome": names[result.outcomes], "steps": result.steps})
     table.attrs = {"cell": cell.words(), "seed": seed, "to": "outcome" if loss is None else loss}
     return table

@@ -13,7 +13,7 @@ from jaxcnn.model.landscape import landscape
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.basin_map import basin_map
 from jaxcnn.study.paper import table1
-from jaxcnn.study.trajectory import phases, steps_to, trajectory
+from jaxcnn.study.trajectory import phases, trajectory
 from jaxcnn.view.figures.basin_map import basin_figure
 from jaxcnn.view.figures.canvas import save
 from jaxcnn.view.figures.landscape import between_minima, valley_loss
@@ -177,15 +177,3 @@ def test_select_picks_cells(rows):
     assert len(cut) == 3
     with pytest.raises(InputError, match="must be a value of the study: 25, 100"):
         select(rows, ("k",), ["k=7"])
-
-
-def test_steps_to_a_loss_are_those_of_the_trajectory():
-    teacher = Teacher(k=9, ratio=2.0)
-    table = steps_to(teacher, restarts=30, step_size=0.1, loss=1e-3)
-    (reached,) = np.nonzero(table["outcome"] == "global")
-    assert set(table["outcome"]) == {"global", "spurious"}
-    for restart in map(int, reached[:3]):
-        run = trajectory(teacher, restart=restart, step_size=0.1, steps=2000, every=1)
-        first = int(np.argmax(run["loss"] < 1e-3))
-        # The engine runs in single precision.
-        assert abs(first - int(table["steps"][restart])) <= 1
