@@ -16,8 +16,6 @@ from typing import Any, Literal, get_args
 
 from jaxcnn.base.errors import InputError, RefusedError
 
-Number = int | float
-
 Init = Literal["ball", "sphere", "gaussian", "box", "zero"]
 FilterInit = Literal["sphere", "gaussian", "shortcut"]
 Activation = Literal["relu", "leaky_relu", "step", "erf", "sin", "gelu"]
@@ -43,9 +41,14 @@ PERTURBED_FILTER_STEP = 0.2
 ADAPTIVE = {"adam": 0.01, "adamw": 0.01, "rmsprop": 0.001, "lion": 0.001, "adagrad": 0.1}
 """Default step sizes of rules that divide by the size of the gradient."""
 
-WITH_MOMENTUM = ("momentum", "nesterov", "adam", "adamw", "lion")
-WITH_DECAY = ("rmsprop", "adam", "adamw", "lion")
-WITH_EPSILON = ("rmsprop", "adagrad", "adam", "adamw")
+MOMENTUM = {"momentum": 0.9, "nesterov": 0.9, "adam": 0.9, "adamw": 0.9, "lion": 0.9}
+"""Rules that take `momentum`, with its default (β₁ of adam, adamw and lion)."""
+
+DECAY = {"rmsprop": 0.9, "adam": 0.999, "adamw": 0.999, "lion": 0.99}
+"""Rules that take `decay`, with its default (optax's)."""
+
+EPSILON = {"rmsprop": 1e-8, "adagrad": 1e-7, "adam": 1e-8, "adamw": 1e-8}
+"""Rules that take `epsilon`, with its default (optax's)."""
 
 
 def option(
@@ -197,9 +200,9 @@ class Cell:
         return (
             (("slope",), self.activation == "leaky_relu", 'needs activation = "leaky_relu"'),
             (("init_scale",), self.init != "zero", 'has no effect with init = "zero"'),
-            (("momentum",), rule in WITH_MOMENTUM, _NEEDS_MOMENTUM),
-            (("decay",), rule in WITH_DECAY, _NEEDS_DECAY),
-            (("epsilon",), rule in WITH_EPSILON, _NEEDS_EPSILON),
+            (("momentum",), rule in MOMENTUM, _NEEDS_MOMENTUM),
+            (("decay",), rule in DECAY, _NEEDS_DECAY),
+            (("epsilon",), rule in EPSILON, _NEEDS_EPSILON),
             (("schedule",), rule != "flow", "has no effect on the gradient flow"),
             (("schedule",), self.schedule_steps is not None, "needs schedule_steps"),
             (("schedule_steps",), self.schedule != "constant", "needs schedule"),
@@ -267,7 +270,7 @@ def default_step_size(k: int, optimizer: str = "sgd") -> float:
     return ADAPTIVE.get(optimizer, math.pi / (k + math.pi - 1))
 
 
-def _either(words: tuple[str, ...]) -> str:
+def _either(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + f" or {words[-1]}"
 
 
@@ -284,7 +287,7 @@ FREE = ("k", "ratio", "p", "teacher_norm", "step_size", "max_steps")
 
 _NOISE = tuple(f.name for f in _FIELDS if f.name.startswith("noise_"))
 _NEEDS_MOMENTUM, _NEEDS_DECAY, _NEEDS_EPSILON = (
-    f"needs optimizer = {_either(rules)}" for rules in (WITH_MOMENTUM, WITH_DECAY, WITH_EPSILON)
+    f"needs optimizer = {_either(list(rules))}" for rules in (MOMENTUM, DECAY, EPSILON)
 )
 
 

@@ -3,7 +3,7 @@
 Two settings run from the same restart indices agree on most of them, and only the indices on
 which they differ carry noise: the paired interval can be many times narrower than that of two
 separate samples. Both are for a number of restarts that does not depend on what they showed;
-to watch and stop, see `sequence`.
+to watch and stop, see `difference_sequence`.
 """
 
 from __future__ import annotations

@@ -198,23 +198,13 @@ def checked(problem: Problem) -> Problem:
 
 def _refuse(cell: Cell) -> None:
     """Name the first option that the four scalars and their order do not carry."""
+    plain = cell.optimizer in ("sgd", "flow")
     reasons = (
-        (
-            "optimizer",
-            cell.optimizer,
-            cell.optimizer not in ("sgd", "flow"),
-            "is not plain gradient descent",
-        ),
+        ("optimizer", cell.optimizer, not plain, "is not plain gradient descent"),
         ("samples", cell.samples, cell.samples is not None, "is not the population loss"),
         ("schedule", cell.schedule, cell.schedule != "constant", "is not a constant step size"),
         ("init", cell.init, cell.init == "box", "has no closed law in the plane of 1 and a*"),
-        ("label_noise", cell.label_noise, cell.label_noise != 0.0, "is not the population loss"),
-        (
-            "warmup_steps",
-            cell.warmup_steps,
-            cell.warmup_steps != 0 and cell.filter_init == "shortcut",
-            "is not a constant step size",
-        ),
+        ("warmup_steps", cell.warmup_steps, cell.warmup_steps != 0, "is not a constant step size"),
     )
     for name, value, wrong, why in reasons:
         if wrong:

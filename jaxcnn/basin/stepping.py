@@ -38,6 +38,7 @@ class Standing(NamedTuple):
         late: w after all of them.
         label: `Outcome` proved by then, or by the side of the edge state on which the lane
             moves away from it; UNDECIDED where neither says.
+        proved: whether the label is proved.
     """
 
     state: Array

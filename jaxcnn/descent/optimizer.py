@@ -28,15 +28,6 @@ from jaxcnn.model.angle import between
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.population import Student, Target, gradient, loss
 
-MOMENTUM = {"momentum": 0.9, "nesterov": 0.9, "adam": 0.9, "adamw": 0.9, "lion": 0.9}
-"""Rules that take `momentum`, with its default (β₁ of adam, adamw and lion)."""
-
-DECAY = {"adam": 0.999, "adamw": 0.999, "lion": 0.99, "rmsprop": 0.9}
-"""Rules that take `decay`, with its default (optax's)."""
-
-EPSILON = {"adam": 1e-8, "adamw": 1e-8, "rmsprop": 1e-8, "adagrad": 1e-7}
-"""Rules that take `epsilon`, with its default (optax's)."""
-
 WEIGHT_DECAY = {"adamw": 1e-4, "lion": 1e-3}
 """optax's defaults; they move the minimum by about as much, relative to ‖a*‖."""
 
@@ -138,8 +129,12 @@ def transformation(name: str, hyper: Hyper) -> optax.GradientTransformation:
         return optax.scale_by_rms(b2, eps)
     if name == "adagrad":
         return optax.scale_by_rss(initial_accumulator_value=0.1, eps=eps)
-    lion = name == "lion"
-    head = optax.scale_by_lion(b1, b2) if lion else optax.scale_by_adam(b1, b2, eps)
+    if name == "lion":
+        head = optax.scale_by_lion(b1, b2)
+    elif name in ("adam", "adamw"):
+        head = optax.scale_by_adam(b1, b2, eps)
+    else:
+        raise ValueError(f"optimizer {name!r}: has no transformation")
     if name in WEIGHT_DECAY:
         return optax.chain(head, optax.add_decayed_weights(WEIGHT_DECAY[name]))
     return head
@@ -155,7 +150,9 @@ def schedule_factor(kind: str, hyper: Hyper, count: jax.Array) -> jax.Array:
         return (1 + jnp.cos(jnp.pi * jnp.minimum(part, 1))) / 2
     if kind == "exponential":
         return 10.0 ** (-part)
-    return jnp.ones_like(part)
+    if kind == "constant":
+        return jnp.ones_like(part)
+    raise ValueError(f"schedule {kind!r}: has no factor")
 
 
 def warmup_factor(warmup_steps: jax.Array, count: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ perturbed filter is normalised, as the network normalises its filter.
 Why it works: at large ρ_w the perturbed filter has almost any angle, so that a is drawn to the
 minimiser of the loss averaged over angles, where s > 0, for every start; then w drifts to w*.
 
-The paper does not print its schedule. The cell's defaults (ρ_w = 20, ρ_a = 1, halved after each
+The paper does not print its schedule. The cell's defaults (ρ_w = 80, ρ_a = 1, halved after each
 of 6 epochs of 2000 steps, η_v = 0.2) are one schedule for its whole grid
 (studies/perturbed_grid.toml). On four scalars the same law is in reduced_perturbed.py; here any
 source of gradients can be perturbed.

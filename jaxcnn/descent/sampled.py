@@ -55,7 +55,7 @@ class SampleCarried(NamedTuple):
     Attributes:
         data_key: of its data set.
         batch_key: of its mini-batches.
-        bits: its data set if stored, (n, k p + 1) uint32: the floats' bits.
+        bits: its data set if stored, (n, k p + 1): the floats' bits, unsigned.
     """
 
     data_key: jax.Array
@@ -109,10 +109,7 @@ class Sampled(NamedTuple):
 
     def prepare(self, key: jax.Array, params: RuleParams) -> SampleCarried:
         """The run's keys, and its own data set if that is stored. Consumes the key."""
-        numbers: SampleNumbers = params.source
         data_key = jax.random.fold_in(key, 0)
-        if self.shared:
-            data_key = jax.random.wrap_key_data(numbers.key, impl="threefry2x32")
         bits = None
         if self.stored and not self.shared:
             data = self._draw(params, data_key, jnp.arange(self.samples))

@@ -77,7 +77,9 @@ def _filter(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
     if kind == "angle":
         across = normal - jnp.vdot(normal, w) * w
         return jnp.cos(start.angle) * w + jnp.sin(start.angle) * _unit(across)
-    return _unit(normal)
+    if kind == "sphere":
+        return _unit(normal)
+    raise ValueError(f"filter law {kind!r}: cannot be drawn")
 
 
 def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.Array:
@@ -94,9 +96,11 @@ def _output(kind: str, key: jax.Array, start: FullStart, target: Target) -> jax.
     if kind == "sphere":
         on_sphere: jax.Array = start.scale * direction
         return on_sphere
-    uniform = jax.random.uniform(jax.random.fold_in(key, 2), (), a.dtype)
-    length: jax.Array = start.scale * uniform ** (1 / start.patches)
-    return length * direction
+    if kind == "ball":
+        uniform = jax.random.uniform(jax.random.fold_in(key, 2), (), a.dtype)
+        length: jax.Array = start.scale * uniform ** (1 / start.patches)
+        return length * direction
+    raise ValueError(f"output law {kind!r}: cannot be drawn")
 
 
 def _unit(x: jax.Array) -> jax.Array:

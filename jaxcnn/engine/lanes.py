@@ -148,9 +148,8 @@ class LaneProgram:
     """The functions of one launch, closed over its work and settings.
 
     Attributes:
-        kernels: what is done to these runs may be joined to larger kernels of a CPU.
-        scalars: their states are scalars.
-        one_kernel: one kernel can hold their steps and verdicts.
+        joins_starts: a kernel of a CPU can hold the drawing of many starts.
+        joins_steps: and the steps and verdicts of many lanes.
         moves: of each matrix of the packed state, whether a step can change it.
         total: restarts of the launch.
     """
@@ -165,10 +164,11 @@ class LaneProgram:
         self.params_packing: Packing = packing_of([leaves[i] for i in self.carried])
         self.moves = self._moving(example, one)
         self.total: jax.Array = work.ends[-1]
-        self.scalars = not any(self.state_packing.shapes)
-        self.kernels = family(one).one_kernel and in_turn(settings.width)
-        joined = self.kernels and self.scalars
-        self.one_kernel = joined and fits_one_kernel(self._after_start(example, one))
+        scalars = not any(self.state_packing.shapes)
+        self.joins_starts = family(one).one_kernel and in_turn(settings.width)
+        joined = self.joins_starts and scalars
+        self.joins_steps = joined and fits_one_kernel(self._after_start(example, one))
+        self._parts = (320, 64) if scalars else (64,)
 
     def _read(self, example: Any, params: Any) -> list[int]:
         """The leaves of the parameters that a step or a verdict reads: what lanes must carry.
@@ -245,10 +245,8 @@ class LaneProgram:
         again: it is given now what the step limit would give it. Rounding makes such fixed
         points beside the separatrix, and one of them would hold up a whole launch.
         """
-        if not self.one_kernel:
-            return self._advance(tick, lanes)
-        part = self._part(lanes.slot.shape[0])
-        advanced: Lanes = by_parts(partial(self._advance, tick), lanes, part=part, into=lanes)
+        advance = partial(self._advance, tick)
+        advanced: Lanes = self._by_parts(self.joins_steps, advance, lanes, into=lanes)
         return advanced
 
     def _advance(self, tick: jax.Array, lanes: Lanes) -> Lanes:
@@ -263,7 +261,7 @@ class LaneProgram:
 
         if self.family(self.one).stride is not None:
             state = self._moved(stride, lanes, lanes.state)
-        elif self.one_kernel:
+        elif self.joins_steps:
             state = self._steps(lanes)
         else:
             state = lax.fori_loop(0, every, step, lanes.state)
@@ -277,10 +275,15 @@ class LaneProgram:
             age=jnp.where(stuck, lanes.limit // every * every, lanes.age),
         )
 
-    def _part(self, lanes: int) -> int:
-        """Lanes that are drawn or advanced at once."""
-        sizes = (320, 64) if self.scalars else (64,)
-        return next((size for size in sizes if lanes % size == 0), lanes)
+    def _by_parts(
+        self, joined: bool, function: Callable[..., Any], lanes: Any, into: Any = None
+    ) -> Any:
+        """`function` of the lanes, a part of them at a time in one kernel if they are joined."""
+        if not joined:
+            return function(lanes)
+        count = jax.tree.leaves(lanes)[0].shape[-1]
+        part = next((size for size in self._parts if count % size == 0), count)
+        return by_parts(function, lanes, part=part, into=into)
 
     def _verdicts(self, state: Packed, params: Packed) -> jax.Array:
         tree, carried = self.state_packing.unpack(state), self.params_packing.unpack(params)
@@ -289,10 +292,7 @@ class LaneProgram:
 
     def first_codes(self, starts: Starts) -> jax.Array:
         """The outcomes of runs that are decided before any step; UNDECIDED where there is none."""
-        if not self.one_kernel:
-            return self._first_codes(starts)
-        part = self._part(self.settings.width)
-        codes: jax.Array = by_parts(self._first_codes, starts, part=part)
+        codes: jax.Array = self._by_parts(self.joins_steps, self._first_codes, starts)
         return codes
 
     def _first_codes(self, starts: Starts) -> jax.Array:
@@ -339,9 +339,7 @@ class LaneProgram:
     def draw(self, first: jax.Array) -> Starts:
         """A pool of starts for the slots `first`, `first` + 1, …; none beyond the last."""
         slot = first + jnp.arange(self.settings.width, dtype=jnp.int32)
-        if not self.kernels:
-            return self._starts(slot)
-        starts: Starts = by_parts(self._starts, slot, part=self._part(self.settings.width))
+        starts: Starts = self._by_parts(self.joins_starts, self._starts, slot)
         return starts
 
     def _starts(self, slot: jax.Array) -> Starts:

@@ -80,7 +80,7 @@ class _Draining(NamedTuple):
 
 def _together(program: LaneProgram, function: Function) -> Function:
     """The function as one kernel, if all that it does with lanes can be in one."""
-    return one_kernel(function) if program.one_kernel else function
+    return one_kernel(function) if program.joins_steps else function
 
 
 def _running(lanes: Lanes) -> jax.Array:

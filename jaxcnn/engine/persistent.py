@@ -26,13 +26,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from jaxcnn.base.errors import RefusedError
-from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.compiling import NO_LIBRARY
 from jaxcnn.engine.dynamics import Family
-from jaxcnn.engine.lanes import Landed, LaneProgram, LaneSettings, Work
-
-RUNNING = int(Outcome.RUNNING)
-UNDECIDED = int(Outcome.UNDECIDED)
+from jaxcnn.engine.lanes import RUNNING, UNDECIDED, Landed, LaneProgram, LaneSettings, Work
 
 
 @partial(

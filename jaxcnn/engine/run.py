@@ -159,8 +159,8 @@ def run(
     began = time.perf_counter()
     results = [_NOTHING] * len(jobs)
     total, finished, useful, paid, draws = sum(job.count for job in jobs), 0, 0, 0, 0
-    words: dict[str, Any] = {"settings": settings, "devices": devices, "streams": streams}
-    for landing in run_each(family, jobs, seed=seed, x64=x64, **words):
+    batch = Batch(family, jobs, settings or LaneSettings(), x64)
+    for _, landing in run_batches([batch], seed=seed, devices=devices, streams=streams):
         for number, result in landing.done:
             results[number] = result
         finished += landing.restarts
@@ -172,26 +172,6 @@ def run(
     return results, Account(useful, paid, draws, time.perf_counter() - began)
 
 
-def run_each(
-    family: Family,
-    jobs: Sequence[Job],
-    *,
-    seed: int,
-    settings: LaneSettings | None = None,
-    devices: Sequence[jax.Device] | None = None,
-    streams: int | None = None,
-    x64: bool = False,
-) -> Iterator[Landing]:
-    """`run`, launch by launch: what has landed can be used while the rest is computed.
-
-    A job without restarts is in no launch. Leaving the loop early ends the work after the
-    launches that have begun.
-    """
-    batch = Batch(family, jobs, settings or LaneSettings(), x64)
-    for _, landing in run_batches([batch], seed=seed, devices=devices, streams=streams):
-        yield landing
-
-
 def run_batches(
     batches: Sequence[Batch],
     *,
@@ -199,9 +179,14 @@ def run_batches(
     devices: Sequence[jax.Device] | None = None,
     streams: int | None = None,
 ) -> Iterator[tuple[int, Landing]]:
-    """`run_each` for jobs of several families: (which batch, its landing), as they come.
+    """`run` for jobs of several families, launch by launch: (which batch, its landing).
 
-    The launches of all are one queue, so that no core waits for the end of a batch.
+    What has landed can be used while the rest is computed. The launches of all batches are one
+    queue, so that no core waits for the end of a batch. A job without restarts is in no launch.
+    Leaving the loop early ends the work after the launches that have begun.
+
+    Raises:
+        InputError: as `run` does.
     """
     devices = list(devices) if devices is not None else default_devices()
     if streams is None:

@@ -65,7 +65,6 @@ def at_turn(
     activation: Activation,
     here: Profile,
     alignment: float,
-    angle: float,
     norm: float,
 ) -> tuple[Eigenvalues, Unstable | None]:
     """Eigenvalues where K′ = 0, and the way out if D falls off to a lower loss."""

@@ -204,7 +204,7 @@ def landscape(
             attracts = alignment < 0.0 if is_top(activation, angle) else alignment > 0.0
             kind = "spurious" if attracts else "turn"
             note = "K' = 0: the angle stops mattering"
-            eigenvalues, unstable = at_turn(teacher, activation, here, alignment, angle, norm)
+            eigenvalues, unstable = at_turn(teacher, activation, here, alignment, norm)
         else:
             kind, attracts, note = _end(activation, angle, alignment, height / top, turns)
             eigenvalues = at_end(teacher, activation, here, alignment, angle, norm)

@@ -19,6 +19,18 @@ from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.population import Target
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build_reduced import build_alike, build_reduced, why_not_reduced, words_of
+from jaxcnn.study.build_rule import (
+    MEMORY,
+    NOTHING,
+    Custom,
+    check,
+    goal,
+    hyper,
+    is_rule,
+    rule_family,
+    sigma,
+    source,
+)
 from jaxcnn.study.built import (
     PLAIN,
     TOLERANCES,
@@ -32,18 +44,6 @@ from jaxcnn.study.built import (
     shortcut,
     sizes_of,
     teacher_of,
-)
-from jaxcnn.study.rules import (
-    MEMORY,
-    NOTHING,
-    Custom,
-    check,
-    goal,
-    hyper,
-    is_rule,
-    rule_family,
-    sigma,
-    source,
 )
 
 ENGINES = ("auto", "full", "reduced")

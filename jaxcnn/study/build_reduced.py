@@ -16,12 +16,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxcnn.base.cell import Cell, cell_options
+from jaxcnn.base.cell import MOMENTUM, Cell, cell_options
 from jaxcnn.base.errors import InputError
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.flow import FlowDescent
 from jaxcnn.descent.kernel import DescentKernel, kernel_of
-from jaxcnn.descent.optimizer import MOMENTUM
 from jaxcnn.descent.plane import PlaneKind, PlaneLaw, PlaneStart, plane_power, sphere_power
 from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR, ReducedDescent, ReducedParams
 from jaxcnn.descent.reduced_momentum import MomentumDescent, MomentumParams
@@ -31,6 +30,7 @@ from jaxcnn.descent.warmup import WarmupDescent, WarmupParams
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
+from jaxcnn.study.build_rule import NOTHING, Custom, goal, hyper, noise, sigma, why_not_four
 from jaxcnn.study.built import (
     PLAIN,
     TOLERANCES,
@@ -47,7 +47,6 @@ from jaxcnn.study.built import (
     sizes_of,
     teacher_of,
 )
-from jaxcnn.study.rules import NOTHING, Custom, goal, hyper, noise, sigma, why_not_four
 
 _NUMBERS = {
     "k", "ratio", "p", "teacher_norm", "init_scale", "step_size", "filter_step_size", "max_steps",

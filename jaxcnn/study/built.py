@@ -130,13 +130,9 @@ def teacher_of(k: int, p: int, ratio: float, norm: float, angle: float | None) -
     return Teacher(k=k, p=p, ratio=ratio, teacher_norm=norm, teacher_angle=angle)
 
 
-@lru_cache(maxsize=4)
 def sizes_of(teacher: Teacher) -> Sizes:
-    """U, A and B of a teacher, each without cancellation."""
-    a = teacher.a_star
-    total = math.fsum(a.tolist())
-    side = math.sqrt(math.fsum(((a - total / teacher.k) ** 2).tolist()))
-    return Sizes(total, math.fsum((a * a).tolist()), side)
+    """U, A and B of a teacher."""
+    return Sizes(teacher.U, teacher.A, teacher.B)
 
 
 def rates_of(cell: Cell, kernel: DescentKernel, sizes: Sizes) -> Rates:

@@ -21,8 +21,8 @@ from jaxcnn.engine.run import Account, Progress, run
 from jaxcnn.model.dual import Activation
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
+from jaxcnn.study.build_rule import MEMORY, Custom
 from jaxcnn.study.built import Built, Start
-from jaxcnn.study.rules import MEMORY, Custom
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,6 @@ class EngineRunner:
         dtype: "float32", "float64", or the engine's choice.
         patches: largest k of the study: full states are padded to it, for one compilation.
         patch_size: largest p of the study, from which the lane width of full states follows.
-        streams: concurrent launches per device; the engine's choice if not given.
     """
 
     seed: int
@@ -48,7 +47,6 @@ class EngineRunner:
     dtype: str | None = None
     patches: int | None = None
     patch_size: int = 6
-    streams: int | None = None
 
     @cached_property
     def provenance(self) -> Provenance:
@@ -157,7 +155,7 @@ class EngineRunner:
             one, _ = built[members[0]]
             batches.append(Batch(one.family, jobs, one.settings, one.x64))
         places = list(groups.values())
-        for number, landing in run_batches(batches, seed=self.seed, streams=self.streams):
+        for number, landing in run_batches(batches, seed=self.seed):
             for job, result in landing.done:
                 at = places[number][job]
                 yield UnitResult(

@@ -26,9 +26,9 @@ from jaxcnn.model.landscape import landscape
 from jaxcnn.model.population import Student
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build import build
+from jaxcnn.study.build_rule import Custom, sigma
 from jaxcnn.study.built import Built, Start
 from jaxcnn.study.estimate import cell_of, custom_of
-from jaxcnn.study.rules import Custom, sigma
 
 _ROWS = 4000
 _SETTLED = 1e-13

@@ -93,7 +93,6 @@ def _word(text: str) -> str:
     return text
 
 
-Whole = Annotated[int, typer.Option(parser=whole_number, metavar="INTEGER")]
 Restarts = Annotated[
     int, typer.Option(parser=whole_number, metavar="INTEGER", help="number of random starts")
 ]

@@ -11,8 +11,8 @@ from scipy.stats import beta, norm
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.basin.boundary import boundary
+from jaxcnn.basin.circle import changes
 from jaxcnn.basin.exact import exact_probability
-from jaxcnn.basin.fixed_angle import _changes
 from jaxcnn.basin.rules import law_rule, symmetric_rule
 
 
@@ -146,12 +146,12 @@ def test_an_arc_between_two_samples_is_seen():
     gap = 2.0 * math.pi / 4096
     for place in (100.45, 100.3, 0.55):
         centre, d = gap * place, 2e-7
-        found, unseen = _changes(np.array([d - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
+        found, unseen = changes(np.array([d - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
         half = math.acos(1.0 - d)
         np.testing.assert_allclose(found, [centre - half, centre + half], atol=1e-6)
         assert 2.0 * half < gap
         assert not unseen.size
-        found, unseen = _changes(np.array([-1e-8 - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
+        found, unseen = changes(np.array([-1e-8 - 1.0, 0.5 * np.exp(-1j * centre), 0.0, 0.0]))
         assert not found.size
         assert unseen == pytest.approx([math.sqrt(2.0 * 1.1e-7)], rel=1e-2)
 

@@ -11,7 +11,7 @@ from jaxcnn.base.outcome import Outcome
 from jaxcnn.descent import arrival
 from jaxcnn.model.activation import activation
 from jaxcnn.model.teacher import Teacher
-from jaxcnn.study.rules import goal
+from jaxcnn.study.build_rule import goal
 
 TEACHER = Teacher(k=25, ratio=4.0)
 GOAL = goal(Cell(k=25, ratio=4.0), TEACHER, activation("relu"))

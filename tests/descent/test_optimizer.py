@@ -13,8 +13,8 @@ from jaxcnn.engine.launch import launch
 from jaxcnn.model.activation import activation
 from jaxcnn.model.population import Student, loss
 from jaxcnn.study.build import build
+from jaxcnn.study.build_rule import Custom
 from jaxcnn.study.estimate import estimate
-from jaxcnn.study.rules import Custom
 
 ALIASES = {
     "sgd": optax.sgd,

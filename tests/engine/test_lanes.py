@@ -49,7 +49,7 @@ def states(built, widths):
                 several = program(work, width)
                 body = lambda i, lanes: several.advance(lanes, i)  # noqa: E731
                 run = lambda lanes: lax.fori_loop(0, STEPS // 8, body, lanes)  # noqa: E731
-                return (one_kernel(run) if several.one_kernel else run)(lanes)
+                return (one_kernel(run) if several.joins_steps else run)(lanes)
 
             some = jax.tree.map(lambda x, width=width: x[..., :width], pool)
             zero = jnp.zeros_like(some.slot)

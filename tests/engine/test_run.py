@@ -21,7 +21,7 @@ from jaxcnn.engine import run as run_module
 from jaxcnn.engine.address import INDEX_LIMIT, WORD
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.pieces import Job
-from jaxcnn.engine.run import Batch, draw_seconds, launch_as_set, run, run_batches, run_each
+from jaxcnn.engine.run import Batch, draw_seconds, launch_as_set, run, run_batches
 from jaxcnn.study.build import build
 from tests.engine.foreign import Clock, DoubleWell, SlowFailure, Walk, keys
 
@@ -120,7 +120,8 @@ def test_what_has_landed_is_handed_over_while_the_rest_is_computed(reference):
     """Launch by launch: jobs complete once, in time, and what was paid adds up."""
     jobs = [well_job(0, 700), well_job(0, 0), *[well_job(0, 40)] * 9, well_job(700, 1500)]
     words = {"seed": 11, "settings": SMALL, "streams": 2}
-    landings = list(run_each(DoubleWell(), jobs, **words))
+    batch = Batch(DoubleWell(), jobs, SMALL)
+    landings = [landing for _, landing in run_batches([batch], seed=11, streams=2)]
     results, account = run(DoubleWell(), jobs, **words)
     landed = [pair for landing in landings for pair in landing.done]
     assert sorted(number for number, _ in landed) == [0, *range(2, 12)]
@@ -158,7 +159,8 @@ def test_leaving_early_begins_no_more_launches(monkeypatch):
         begun.append(arguments)
         return launch_as_set(*arguments)
 
-    going = run_each(DoubleWell(), [well_job(0, 20_000)], seed=11, settings=SMALL, streams=1)
+    batch = Batch(DoubleWell(), [well_job(0, 20_000)], SMALL)
+    going = run_batches([batch], seed=11, streams=1)
     next(going)
     monkeypatch.setattr(run_module, "launch_as_set", counted)
     going.close()

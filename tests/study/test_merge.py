@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jaxcnn.base.errors import InputError, RunError
-from jaxcnn.study.merge import merge, verify
+from jaxcnn.study.merge import merge
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.sweep import sweep_in_process
 from jaxcnn.study.unit import Task
+from jaxcnn.study.verify import verify
 
 SMALL = {"grid": {"k": [25], "ratio": [1, 4]}}
 STUDY = study(**SMALL)

@@ -56,7 +56,6 @@ def test_activations_have_trajectories():
         ({"optimizer": "adam"}, "optimizer = 'adam'"),
         ({"samples": 100}, "samples = 100"),
         ({"schedule": "cosine", "schedule_steps": 100}, "schedule = 'cosine'"),
-        ({"warmup_steps": 10, "filter_init": "shortcut"}, "warmup_steps = 10"),
     ],
 )
 def test_other_rules_have_none_and_the_refusal_names_them(words, named):

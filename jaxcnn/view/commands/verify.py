@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxcnn.base.errors import RunError
-from jaxcnn.study.merge import verify
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.run_study import runner_words
 from jaxcnn.study.runner import EngineRunner
+from jaxcnn.study.verify import verify
 from jaxcnn.view.progress import watched
 from jaxcnn.view.terminal import print_text
 

@@ -9,10 +9,9 @@ import jax
 import numpy as np
 import optax
 
-from jaxcnn.base.cell import Cell, default_step_size
+from jaxcnn.base.cell import DECAY, EPSILON, MOMENTUM, Cell, default_step_size
 from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError, RefusedError
-from jaxcnn.descent import optimizer as rules
 from jaxcnn.descent.arrival import NO_PLACE, Goal
 from jaxcnn.descent.flow import MOST_B
 from jaxcnn.descent.kernel import DescentKernel
@@ -125,9 +124,9 @@ def hyper(cell: Cell) -> Hyper:
     numbers: dict[str, Any] = {
         "step_size": cell.step_size,
         "filter_step_size": filter_size,
-        "momentum": or_default(cell.momentum, rules.MOMENTUM),
-        "decay": or_default(cell.decay, rules.DECAY),
-        "epsilon": or_default(cell.epsilon, rules.EPSILON),
+        "momentum": or_default(cell.momentum, MOMENTUM),
+        "decay": or_default(cell.decay, DECAY),
+        "epsilon": or_default(cell.epsilon, EPSILON),
         "schedule_steps": cell.schedule_steps or 1,
         "warmup_steps": cell.warmup_steps,
     }
