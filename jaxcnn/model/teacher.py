@@ -20,7 +20,8 @@ from jaxcnn.base.errors import InputError
 
 Vector = NDArray[np.float64]
 
-_SIZES = ("k", "p", "ratio", "teacher_norm", "teacher_angle")
+SIZES = ("k", "p", "ratio", "teacher_norm", "teacher_angle")
+"""The words of a cell that describe its teacher."""
 _KEYS = ("w_star", "a_star")
 _LARGEST = 1e75  # fourth powers are still doubles
 
@@ -57,8 +58,8 @@ class Teacher:
     _arrays: tuple[Vector, Vector] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        cell = Cell(**{name: getattr(self, name) for name in _SIZES})
-        for name in _SIZES:
+        cell = Cell(**{name: getattr(self, name) for name in SIZES})
+        for name in SIZES:
             object.__setattr__(self, name, getattr(cell, name))
         if self.k == 1 and not math.isclose(self.ratio, 1.0, rel_tol=1e-12):
             raise InputError("ratio", self.ratio, "must be 1: a one-patch teacher has ratio 1")
@@ -69,7 +70,7 @@ class Teacher:
     @classmethod
     def of(cls, cell: Cell) -> Teacher:
         """The teacher that a cell's words describe."""
-        return cls(**{name: getattr(cell, name) for name in _SIZES})
+        return cls(**{name: getattr(cell, name) for name in SIZES})
 
     @classmethod
     def from_arrays(cls, w_star: ArrayLike, a_star: ArrayLike, degree: int | None = 1) -> Teacher:

@@ -26,14 +26,11 @@ import jax
 import numpy as np
 
 from jaxcnn.base.checks import confidence_level, whole
-from jaxcnn.base.counts import Counts
 from jaxcnn.base.errors import InputError
-from jaxcnn.base.interval import proportion_bounds
-from jaxcnn.base.outcome import Outcome
 from jaxcnn.engine.dynamics import Dynamics, Family, Params
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.pieces import Job
-from jaxcnn.engine.run import Account, JobResult, Progress, run
+from jaxcnn.engine.run import Progress, run
 from jaxcnn.study.estimate import Estimate
 
 
@@ -121,30 +118,8 @@ def sweep_dynamics(
     jobs = [Job(jax.tree.map(np.asarray, p), first, restarts, max_steps) for p in grid]
     results, account = run(family, jobs, seed=seed, settings=settings, x64=x64, progress=progress)
     said = words or [{} for _ in grid]
+    common = {"seed": seed, "x64": x64, "engine": "own", "outcomes": "the problem's own verdict"}
     return [
-        _summary(result, account, confidence, {**dict(text), "seed": seed, "x64": x64})
+        Estimate.of(result.outcomes, result.steps, account, confidence, {**text, **common})
         for result, text in zip(results, said, strict=True)
     ]
-
-
-def _summary(
-    result: JobResult, account: Account, confidence: float, problem: dict[str, Any]
-) -> Estimate:
-    counts = Counts.of(result.outcomes)
-    interval = proportion_bounds(counts, confidence)
-    decided = result.steps[result.outcomes != Outcome.UNDECIDED]
-    return Estimate(
-        p_global=counts.global_ / counts.restarts,
-        low=interval.low,
-        high=interval.high,
-        confidence=confidence,
-        restarts=counts.restarts,
-        counts=counts,
-        mean_steps=float(decided.mean()) if decided.size else 0.0,
-        max_steps=int(decided.max()) if decided.size else 0,
-        utilisation=account.utilisation,
-        problem={**problem, "engine": "own", "outcomes": "the problem's own verdict"},
-        outcomes=result.outcomes,
-        steps=result.steps,
-        seconds=account.seconds,
-    )

@@ -19,7 +19,7 @@ from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import Account, Progress, run
 from jaxcnn.model.dual import Activation
-from jaxcnn.model.teacher import Teacher
+from jaxcnn.model.teacher import SIZES, Teacher
 from jaxcnn.study.build import build
 from jaxcnn.study.build_rule import MEMORY, Custom
 from jaxcnn.study.built import Built, Start
@@ -58,6 +58,35 @@ class Estimate:
     outcomes: np.ndarray
     steps: np.ndarray
     seconds: float
+
+    @classmethod
+    def of(
+        cls,
+        outcomes: np.ndarray,
+        steps: np.ndarray,
+        account: Account,
+        confidence: float,
+        problem: dict[str, Any],
+    ) -> Estimate:
+        """Of finished restarts."""
+        counts = Counts.of(outcomes)
+        interval = proportion_bounds(counts, confidence)
+        decided = steps[outcomes != Outcome.UNDECIDED]
+        return cls(
+            p_global=counts.global_ / counts.restarts,
+            low=interval.low,
+            high=interval.high,
+            confidence=confidence,
+            restarts=counts.restarts,
+            counts=counts,
+            mean_steps=float(decided.mean()) if decided.size else 0.0,
+            max_steps=int(decided.max()) if decided.size else 0,
+            utilisation=account.utilisation,
+            problem=problem,
+            outcomes=outcomes,
+            steps=steps,
+            seconds=account.seconds,
+        )
 
     def __str__(self) -> str:
         shown = ", ".join(f"{n} {name}" for name, n in self.counts.as_dict().items() if n)
@@ -111,17 +140,10 @@ def cell_of(teacher: Teacher | Cell, options: dict[str, Any]) -> Cell:
             )
     if isinstance(teacher, Cell):
         return teacher.with_(**options)
-    sizes: dict[str, Any] = {
-        "k": teacher.k,
-        "p": teacher.p,
-        "ratio": teacher.ratio,
-        "teacher_norm": teacher.teacher_norm,
-    }
-    sizes["teacher_angle"] = teacher.teacher_angle
-    clash = sorted(set(options) & {"k", "p", "ratio", "teacher_norm"})
+    clash = [name for name in SIZES if name in options]
     if clash:
         raise InputError(clash[0], options[clash[0]], "is the teacher's; set it there")
-    return Cell(**{**sizes, **options})
+    return Cell(**{name: getattr(teacher, name) for name in SIZES}, **options)
 
 
 def estimate(
@@ -215,10 +237,7 @@ def summarise(
     confidence: float,
     seed: int,
 ) -> Estimate:
-    """The `Estimate` of finished restarts."""
-    counts = Counts.of(outcomes)
-    interval = proportion_bounds(counts, confidence)
-    decided = steps[outcomes != Outcome.UNDECIDED]
+    """The `Estimate` of a cell's finished restarts."""
     problem = {
         **cell.words(),
         "seed": seed,
@@ -226,21 +245,7 @@ def summarise(
         "dtype": built.dtype,
         "outcomes": "certified" if built.proved else tolerances(cell),
     }
-    return Estimate(
-        p_global=counts.global_ / counts.restarts,
-        low=interval.low,
-        high=interval.high,
-        confidence=confidence,
-        restarts=counts.restarts,
-        counts=counts,
-        mean_steps=float(decided.mean()) if decided.size else 0.0,
-        max_steps=int(decided.max()) if decided.size else 0,
-        utilisation=account.utilisation,
-        problem=problem,
-        outcomes=outcomes,
-        steps=steps,
-        seconds=account.seconds,
-    )
+    return Estimate.of(outcomes, steps, account, confidence, problem)
 
 
 def tolerances(cell: Cell) -> str:

@@ -23,12 +23,12 @@ from matplotlib.figure import Figure
 from jaxcnn import __version__
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import FINAL
+from jaxcnn.engine.run import Progress
 from jaxcnn.study.goals import Standing
 from jaxcnn.view.figures.precision import width_figure
 from jaxcnn.view.figures.restarts import restarts_figure
 from jaxcnn.view.figures.steps import steps_histogram
 from jaxcnn.view.figures.success import heat_map, lines
-from jaxcnn.view.progress import Watcher
 from jaxcnn.view.runs import RunTable, open_run
 
 _MOST_LINES = 8
@@ -46,7 +46,7 @@ _NUMBERS = {
 
 
 def report(
-    run: str | Path, path: str | Path, *, exact: bool = True, watcher: Watcher | None = None
+    run: str | Path, path: str | Path, *, exact: bool = True, progress: Progress | None = None
 ) -> Path:
     """Write the report of a run.
 
@@ -54,7 +54,7 @@ def report(
         run: the run directory.
         path: the file to write, ending in .html.
         exact: whether to add exact probabilities where there are any.
-        watcher: told how many exact values are done.
+        progress: called with (done, all) cells that have their exact values.
 
     Returns:
         The path.
@@ -68,7 +68,7 @@ def report(
         raise InputError("out", str(target), "must end in .html")
     if not target.parent.is_dir():
         raise InputError("out", str(target), "must be in a directory that exists")
-    page = report_page(open_run(Path(run), exact=exact, watcher=watcher))
+    page = report_page(open_run(Path(run), exact=exact, progress=progress))
     target.write_text(page, encoding="utf-8")
     return target
 

@@ -13,11 +13,11 @@ import pandas as pd
 
 from jaxcnn.base.errors import InputError, NotExactError
 from jaxcnn.basin.exact import exact_probabilities
+from jaxcnn.engine.run import Progress
 from jaxcnn.model.activation import activation
 from jaxcnn.study.axis import nearest
 from jaxcnn.study.run_directory import RunDirectory
 from jaxcnn.study.table import table
-from jaxcnn.view.progress import Watcher
 
 EXACT_SECONDS = 120.0
 """How long a report or a table may work on exact values; the others are left out and said so."""
@@ -69,13 +69,13 @@ class RunTable:
         return int((self.table["standing"] != "open").sum())
 
 
-def open_run(path: Path, *, exact: bool = False, watcher: Watcher | None = None) -> RunTable:
+def open_run(path: Path, *, exact: bool = False, progress: Progress | None = None) -> RunTable:
     """Open a run and make its table.
 
     Args:
         path: the run directory.
         exact: whether to add the exact probabilities, where there are any.
-        watcher: told how many cells have theirs.
+        progress: called with (done, all) cells that have theirs.
 
     Raises:
         RunError: if it cannot be read or contradicts itself.
@@ -85,12 +85,12 @@ def open_run(path: Path, *, exact: bool = False, watcher: Watcher | None = None)
     keys = tuple(name for names in run.study.cells.axes for name in names)
     missing: dict[str, int] = {}
     if exact:
-        values, missing = _exact(run, watcher)
+        values, missing = _exact(run, progress)
         rows.insert(rows.columns.get_loc("high") + 1, "exact", values)
     return RunTable(run, rows, keys, missing)
 
 
-def _exact(run: RunDirectory, watcher: Watcher | None) -> tuple[np.ndarray, dict[str, int]]:
+def _exact(run: RunDirectory, progress: Progress | None) -> tuple[np.ndarray, dict[str, int]]:
     count = len(run.study)
     values, missing, done = np.full(count, np.nan), dict[str, int](), 0
     with closing(exact_probabilities(iter(run.study.cells), seconds=EXACT_SECONDS)) as answers:
@@ -100,8 +100,8 @@ def _exact(run: RunDirectory, watcher: Watcher | None) -> tuple[np.ndarray, dict
             else:
                 values[cell] = found.p_global
             done = cell + 1
-            if watcher is not None:
-                watcher(done, count)
+            if progress is not None:
+                progress(done, count)
     if done < count:
         missing[f"left out after {EXACT_SECONDS:.0f} s"] = count - done
     return values, missing

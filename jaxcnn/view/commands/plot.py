@@ -34,7 +34,7 @@ def run(
         raise InputError("kind", kind, f"must be one of {', '.join(_KINDS)}")
     writable(out)
     with watched("exact") as watcher:
-        opened = open_run(path, exact=exact, watcher=watcher)
+        opened = open_run(path, exact=exact, progress=watcher)
     rows = select(opened.table, opened.keys, at)
     figure = Figure(figsize=COLUMN, layout="constrained")
     ax = figure.subplots()

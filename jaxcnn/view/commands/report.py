@@ -12,5 +12,5 @@ from jaxcnn.view.terminal import print_text
 def run(path: Path, *, out: Path, exact: bool) -> None:
     """Write the page."""
     with watched("exact") as watcher:
-        report(path, out, exact=exact, watcher=watcher)
+        report(path, out, exact=exact, progress=watcher)
     print_text(f"written: {out}")

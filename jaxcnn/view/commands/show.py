@@ -16,7 +16,7 @@ _MOST_ROWS = 200
 def run(path: Path, *, exact: bool, json: bool) -> None:
     """Print the table, all of it as JSON, or what fits a screen."""
     with watched("exact") as watcher:
-        opened = open_run(path, exact=exact, watcher=watcher)
+        opened = open_run(path, exact=exact, progress=watcher)
     if json:
         print_json({"cells": opened.table.to_dict("records"), "problems": opened.run.problems()})
     else:
