@@ -6,16 +6,15 @@ ever giving a wrong one is at most 1 − confidence. The evidence is that of `se
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 
 import numpy as np
 
 from jaxcnn.base.binomial import deviance
-from jaxcnn.base.checks import confidence_level, real
+from jaxcnn.base.checks import real
 from jaxcnn.base.counts import Counts
 from jaxcnn.base.paired_counts import PairedCounts
-from jaxcnn.base.sequence import mixture_cost
+from jaxcnn.base.sequence import mixture_cost, refuting_capital
 
 
 class Decision(Enum):
@@ -118,7 +117,7 @@ def decide_better_paired(counts: PairedCounts, confidence: float = 0.95) -> Deci
 
 def _decide(above: float, below: float, confidence: float) -> Decision:
     """The direction whose log capital has reached log(1/α); never both."""
-    limit = -math.log(1.0 - confidence_level(confidence))
+    limit = refuting_capital(confidence)
     if above >= limit:
         return Decision.ABOVE
     return Decision.BELOW if below >= limit else Decision.OPEN

@@ -28,6 +28,9 @@ STUDY_KEYS = (
 )  # fmt: skip
 """The keys of [study]."""
 
+ENGINES = ("auto", "full", "reduced")
+"""The words for an engine."""
+
 FIELDS = {option.name: place for place, option in enumerate(cell_options())}
 """The keys of a cell, with their order."""
 

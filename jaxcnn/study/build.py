@@ -18,6 +18,7 @@ from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.population import Target
 from jaxcnn.model.teacher import Teacher
+from jaxcnn.study.axis import ENGINES
 from jaxcnn.study.build_reduced import build_alike, build_reduced, why_not_reduced, words_of
 from jaxcnn.study.build_rule import (
     MEMORY,
@@ -46,7 +47,6 @@ from jaxcnn.study.built import (
     teacher_of,
 )
 
-ENGINES = ("auto", "full", "reduced")
 DTYPES = ("float32", "float64")
 
 

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from jaxcnn.base.checks import confidence_level, real, whole
 from jaxcnn.base.errors import InputError, RefusedError
-from jaxcnn.study.axis import FIELDS, STUDY_KEYS, nearest, shown
+from jaxcnn.study.axis import ENGINES, FIELDS, STUDY_KEYS, nearest, shown
 from jaxcnn.study.cell_grid import CellGrid
 from jaxcnn.study.question import Question
 from jaxcnn.study.unit import MOST_RESTARTS
 
-ENGINES = ("auto", "full", "reduced")
 DTYPES = ("auto", "float32", "float64")
 TABLES = ("fixed", "grid", "zip", "decision")
 

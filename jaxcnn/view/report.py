@@ -30,6 +30,7 @@ from jaxcnn.view.figures.restarts import restarts_figure
 from jaxcnn.view.figures.steps import steps_histogram
 from jaxcnn.view.figures.success import heat_map, lines
 from jaxcnn.view.runs import RunTable, open_run
+from jaxcnn.view.terminal import digits_for
 
 _MOST_LINES = 8
 _STEP_CELLS = 2000
@@ -215,10 +216,7 @@ def _cells(opened: RunTable) -> str:
     )
     body = []
     for record in rows[columns].to_dict("records"):
-        width = record["high"] - record["low"]
-        digits = (
-            max(3, min(8, 2 - math.floor(math.log10(max(width, 1e-9))))) if width == width else 4
-        )
+        digits = digits_for(record["high"] - record["low"])
         body.append("<tr>" + "".join(_entry(n, record[n], digits) for n in columns) + "</tr>")
     return (
         '<div class="wide"><table class="sortable"><thead><tr>'

@@ -107,3 +107,8 @@ def _finite(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def digits_for(width: float) -> int:
+    """Decimals that show two digits of an interval's width, from 3 to 8; 4 if there is none."""
+    return max(3, min(8, 2 - math.floor(math.log10(max(width, 1e-9))))) if width == width else 4

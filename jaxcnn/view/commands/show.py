@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcnn.view.progress import watched
 from jaxcnn.view.runs import RunTable, open_run
-from jaxcnn.view.terminal import print_json, print_table, print_text, probability, short
+from jaxcnn.view.terminal import digits_for, print_json, print_table, print_text, probability, short
 
 _MOST_ROWS = 200
 
@@ -37,7 +37,7 @@ def print_run(opened: RunTable) -> None:
     head += [] if decided else ["done"]
     texts = []
     for row in rows.head(_MOST_ROWS).to_dict("records"):
-        digits = _digits(row["high"] - row["low"])
+        digits = digits_for(row["high"] - row["low"])
         text = [short(row[key]) for key in opened.keys]
         text += [short(row["restarts"]), probability(row["p_global"], digits)]
         text.append(f"{probability(row['low'], digits)}-{probability(row['high'], digits)}")
@@ -75,7 +75,3 @@ def print_run(opened: RunTable) -> None:
         print_text(f"no exact value in {count} cells: {reason}")
     for problem in opened.run.problems():
         print_text(f"problem: {problem}")
-
-
-def _digits(width: float) -> int:
-    return int(np.clip(2 - np.floor(np.log10(max(width, 1e-9))), 3, 8)) if width == width else 4
