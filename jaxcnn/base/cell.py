@@ -331,7 +331,12 @@ def _checked(f: Field[Any], value: Any) -> Any:
         not isinstance(value, (int, float)) and not hasattr(value, "__float__")
     ):
         raise InputError(f.name, value, "must be a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except (TypeError, ValueError):
+        raise InputError(f.name, value, "must be a number") from None
     if not math.isfinite(number):
         raise InputError(f.name, value, "must be finite")
     if kind == "int":
@@ -341,4 +346,4 @@ def _checked(f: Field[Any], value: Any) -> Any:
     for holds, bound, phrase in bounds:
         if not holds(number, bound):
             raise InputError(f.name, value, f"must be {phrase} {bound:g}")
-    return number
+    return number + 0  # -0.0 is 0.0, and written the same

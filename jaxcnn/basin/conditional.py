@@ -67,9 +67,10 @@ class Conditional:
         return asdict(self)
 
     def __str__(self) -> str:
+        level = f"{100 * self.confidence:.6g}%"
         return (
             f"P(spurious) = {self.p_spurious:.6g} +- {self.standard_error:.1g}, in "
-            f"[{self.low:.4g}, {self.high:.4g}] at {self.confidence:.0%} ({self.draws} draws)"
+            f"[{self.low:.4g}, {self.high:.4g}] at {level} ({self.draws} draws)"
         )
 
     __repr__ = __str__

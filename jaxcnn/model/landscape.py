@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.checks import real
+from jaxcnn.base.errors import InputError
 from jaxcnn.base.html_table import html_table
 from jaxcnn.model.activation import activation as named
 from jaxcnn.model.activation import relu
@@ -175,11 +176,13 @@ def landscape(
         filter_norm: ‖v‖ at the points; the loss does not depend on it, its curvature does.
 
     Raises:
-        InputError: if `filter_norm` is not between 10⁻⁷⁵ and 10⁷⁵.
+        InputError: if the teacher is none, or `filter_norm` is not between 10⁻⁷⁵ and 10⁷⁵.
     """
     if isinstance(teacher, Cell):
         activation = activation or named(teacher.activation, teacher.slope)
         teacher = Teacher.of(teacher)
+    if not isinstance(teacher, Teacher):
+        raise InputError("teacher", teacher, "must be a Teacher or a Cell")
     activation = relu() if activation is None else activation
     norm = real("filter_norm", filter_norm, 1e-75, 1e75, ends=False)
     variance, square = activation.variance, activation.mean**2

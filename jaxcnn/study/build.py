@@ -68,7 +68,7 @@ def build(
         cell: the experiment.
         engine: "reduced" (four scalars), "full" (v and a), or "auto": reduced where it is exact.
         dtype: "float32" or "float64"; by default float32, and float64 where the increments of
-            plain descent in float32 would round away (c ≤ 1e-5).
+            plain descent in float32 would round away (c or c ‖a*‖² ≤ 1e-5) or overflow.
         teacher: explicit w*, a*, instead of the cell's.
         start: start laws the cell has no words for.
         settings: compiled shape, if not the engine's choice.
@@ -85,14 +85,12 @@ def build(
         cell.k, cell.p, cell.ratio, cell.teacher_norm, cell.teacher_angle
     )
     start, custom = start or PLAIN, custom or NOTHING
-    start.check(cell.k, cell.p)
+    if not isinstance(start, Start):
+        raise InputError("start", start, "must be a Start")
+    start.check(cell)
     kernel = kernel_of(sigma(cell, custom))
     b = float(rates_of(cell, kernel, sizes_of(teacher)).b)
     check(cell, custom, b)
-    if cell.filter_init == "shortcut" and (start.v is not None or start.angle is not None):
-        raise RefusedError(
-            "filter_init", "shortcut", "fixes v; a Start with v or angle excludes it"
-        )
     reason = why_not_reduced(cell, start, kernel, b, custom)
     if engine == "reduced" and reason:
         raise RefusedError("engine", "reduced", f"{reason}; use engine='full'")

@@ -22,7 +22,7 @@ from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.flow import FlowDescent
 from jaxcnn.descent.kernel import DescentKernel, kernel_of
 from jaxcnn.descent.plane import PlaneKind, PlaneLaw, PlaneStart, plane_power, sphere_power
-from jaxcnn.descent.reduced import REDUCED_FLOAT32_FLOOR, ReducedDescent, ReducedParams
+from jaxcnn.descent.reduced import ReducedDescent, ReducedParams
 from jaxcnn.descent.reduced_momentum import MomentumDescent, MomentumParams
 from jaxcnn.descent.reduced_perturbed import PerturbedDescent, PerturbedParams
 from jaxcnn.descent.start import radius
@@ -45,6 +45,7 @@ from jaxcnn.study.built import (
     reduced_settings,
     shortcut,
     sizes_of,
+    spoils_float32,
     teacher_of,
 )
 
@@ -174,9 +175,11 @@ def build_alike(cells: Sequence[Cell], dtype: str | None) -> list[Built | None]:
     starts = np.array([start for _, start in found])[which]
     starts[:, 0] = radius(words.init, scale, sizes.total, k)
     rates = rates_at(step, filter_step, k, kernel, sizes)
-    small = np.minimum(rates.c, rates.c_filter) <= REDUCED_FLOAT32_FLOOR
-    own = [dtype or ("float64" if floor else "float32") for floor in small.tolist()]
-    alone = (rates.b >= 2) | (small & (dtype == "float32")) | (np.isnan(starts).any(axis=1))
+    slow, large = spoils_float32(rates)
+    own = [dtype or ("float64" if spoilt else "float32") for spoilt in (slow | large).tolist()]
+    # What may be refused is built by itself.
+    doubtful = (slow | large) & (dtype == "float32")
+    alone = (rates.b >= 2) | doubtful | (np.isnan(starts).any(axis=1))
     rows = np.column_stack([*rates, starts])
     params = {name: _params(rows.astype(name)) for name in set(own)}
     law = PlaneLaw(kind, words.filter_init)  # type: ignore[arg-type]  # the cell's word is the law's

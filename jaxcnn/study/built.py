@@ -20,6 +20,8 @@ from jaxcnn.engine.dynamics import Family
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.teacher import Teacher
 
+_LARGEST_FLOAT32 = 1e18
+"""Sizes of a teacher whose squares are numbers in float32."""
 _STATE = 160 * 2**10  # bytes of float32 state of all lanes of a launch on a CPU
 
 
@@ -61,21 +63,32 @@ class Start:
         """Whether the cell's own words say it all."""
         return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
 
-    def check(self, k: int, p: int) -> None:
-        """Refuse what is no start of a student with k patches of size p.
+    def check(self, cell: Cell) -> None:
+        """Refuse what is no start of a cell's student.
 
         Raises:
             InputError: a shape is wrong, an entry is no finite number, v₀ is zero, or the angle
                 is not in [0, π].
-            RefusedError: both v and an angle are given.
+            RefusedError: both v and an angle are given, or a law of the cell beside what is
+                given instead of it.
         """
+        for name, words in _INSTEAD.items():
+            for word in words if getattr(self, name) is not None else ():
+                if getattr(cell, word) != _DEFAULTS[word]:
+                    how = f"has no effect beside a Start with {name}"
+                    raise RefusedError(word, getattr(cell, word), how)
         if self.angle is not None:
             real("angle", self.angle, 0.0, math.pi, ends=True)
             if self.v is not None:
                 raise RefusedError("angle", self.angle, "excludes v, which has an angle of its own")
-        for name, size in (("a", k), ("v", p), ("a_mean", k), ("v_mean", p)):
+        sizes = {"a": cell.k, "v": cell.p, "a_mean": cell.k, "v_mean": cell.p}
+        for name, size in sizes.items():
             value = getattr(self, name)
-            if value is not None and not callable(value):
+            if callable(value) and name in ("a", "v"):
+                drawn = jax.eval_shape(value, jax.random.key(0, impl="threefry2x32"))
+                if getattr(drawn, "shape", None) != (size,):
+                    raise InputError(name, value, f"must return an array of {size} numbers")
+            elif value is not None:
                 _coordinates(name, value, size, number=name == "a_mean")
         if self.v is not None and not callable(self.v):
             bias = 0.0 if self.v_mean is None else np.asarray(self.v_mean, float)
@@ -95,6 +108,9 @@ def _coordinates(argument: str, value: Any, size: int, *, number: bool) -> None:
 
 
 PLAIN = Start()
+_INSTEAD = {"a": ("init", "init_scale"), "v": ("filter_init",), "angle": ("filter_init",)}
+"""The words of a cell that say what a `Start` gives."""
+_DEFAULTS = {o.name: o.default for o in cell_options()}
 TOLERANCES = {o.name: o.default for o in cell_options() if o.name.endswith("_tolerance")}
 """What an outcome rests on where nothing is proved, with the defaults."""
 
@@ -151,21 +167,31 @@ def rates_at(
     return Rates(c, c_filter, b, sizes.power, sizes.total * sizes.total)
 
 
+def spoils_float32(rates: Any) -> tuple[Any, Any]:
+    """Whether increments of plain descent round away in float32, or its numbers overflow there.
+
+    Those of a go by c, those of the angle by c ‖a*‖². Of floats or of arrays.
+    """
+    least = np.minimum(rates.c, rates.c_filter) * np.minimum(rates.power, 1.0)
+    largest = np.maximum(rates.power, rates.sum2)
+    return least <= REDUCED_FLOAT32_FLOOR, largest >= _LARGEST_FLOAT32
+
+
 def precision(dtype: str | None, rates: Rates) -> str:
     """The dtype asked for, or the one that plain descent needs.
 
     Raises:
-        RefusedError: float32 was asked for and increments would round away: runs drift by 10⁻³
-            radians at c = 10⁻⁶, on v and a as on four scalars.
+        RefusedError: float32 was asked for, and increments would round away (runs drift by 10⁻³
+            radians at c = 10⁻⁶, on v and a as on four scalars) or numbers overflow.
     """
-    small = min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR
-    if dtype == "float32" and small:
-        raise RefusedError(
-            "dtype",
-            "float32",
-            f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64",
-        )
-    return dtype or ("float64" if small else "float32")
+    slow, large = map(bool, spoils_float32(rates))
+    if dtype == "float32" and min(float(rates.c), float(rates.c_filter)) <= REDUCED_FLOAT32_FLOOR:
+        how = f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64"
+        raise RefusedError("dtype", "float32", how)
+    if dtype == "float32" and large:
+        how = f"numbers overflow at |a*|^2 or (1'a*)^2 >= {_LARGEST_FLOAT32:g}; use float64"
+        raise RefusedError("dtype", "float32", how)
+    return dtype or ("float64" if slow or large else "float32")
 
 
 def as_dtype(tree: Any, dtype: str) -> Any:

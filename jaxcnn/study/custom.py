@@ -105,7 +105,9 @@ def sweep_dynamics(
         InputError: an argument is out of range.
     """
     whole("restarts", restarts, 1)
-    whole("max_steps", max_steps, 1)
+    if whole("max_steps", max_steps, 1) >= 2**31:
+        raise InputError("max_steps", max_steps, "must be at most 2**31 - 1")
+    grid = list(grid)
     whole("first", first)
     confidence_level(confidence)
     if not callable(problem) and not isinstance(problem, Dynamics):

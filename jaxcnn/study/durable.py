@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,35 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         RunError: if it cannot be written, in one line; nothing is left behind.
     """
+    _write(path, content, os.replace)
+
+
+def write_new(path: Path, content: bytes) -> bool:
+    """Put a file in place unless there is one of that name; of several writers one succeeds.
+
+    Returns:
+        Whether it was this one.
+
+    Raises:
+        RunError: as `write_whole`.
+    """
+    return _write(path, content, _link)
+
+
+def _link(beside: Path, path: Path) -> None:
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # some disks have no links
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        os.replace(beside, path)
+    else:
+        beside.unlink()
+
+
+def _write(path: Path, content: bytes, place: Callable[[Path, Path], None]) -> bool:
     beside = path.parent / f"{_BESIDE}{secrets.token_hex(8)}"
     try:
         try:
@@ -34,14 +64,17 @@ def write_whole(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            place(beside, path)
         except BaseException:
             with suppress(OSError):
                 beside.unlink()
             raise
         sync_directory(path.parent)
+    except FileExistsError:
+        return False
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {reason_of(error)}") from None
+    return True
 
 
 def sync_directory(path: Path) -> None:

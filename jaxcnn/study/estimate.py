@@ -92,7 +92,7 @@ class Estimate:
         shown = ", ".join(f"{n} {name}" for name, n in self.counts.as_dict().items() if n)
         return (
             f"P(global) = {self.p_global:.4f} in [{self.low:.4f}, {self.high:.4f}]"
-            f" at {self.confidence:.0%}"
+            f" at {100 * self.confidence:.6g}%"
             f" ({self.restarts} restarts: {shown}; {self.problem['engine']} engine)"
         )
 
@@ -140,6 +140,8 @@ def cell_of(teacher: Teacher | Cell, options: dict[str, Any]) -> Cell:
             )
     if isinstance(teacher, Cell):
         return teacher.with_(**options)
+    if not isinstance(teacher, Teacher):
+        raise InputError("teacher", teacher, "must be a Teacher or a Cell")
     clash = [name for name in SIZES if name in options]
     if clash:
         raise InputError(clash[0], options[clash[0]], "is the teacher's; set it there")

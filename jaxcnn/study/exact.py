@@ -130,7 +130,9 @@ def _asked(
     if custom.optimizer is not None:
         raise NotExactError("an optax object is not plain gradient descent: use `estimate`")
     cell = cell_of(teacher, words)
-    start.check(cell.k, cell.p)
+    if not isinstance(start, Start):
+        raise InputError("start", start, "must be a Start")
+    start.check(cell)
     known = teacher if isinstance(teacher, Teacher) else None
     if callable(start.a) or callable(start.v) or start.v_mean is not None:
         raise NotExactError("a callable start or a biased v has no exact law: use `estimate`")

@@ -139,15 +139,16 @@ class RunDirectory:
                 else, or cannot be written.
         """
         folder = Path(path)
-        if os.path.lexists(folder / STUDY):
+        begun = os.path.lexists(folder / STUDY)
+        if not begun:
+            _refuse_strangers(folder)
+        durable.make_directory(folder / UNITS)
+        # Of several processes that begin here at once one writes the study, the others read it.
+        if begun or not write_study_record(folder / STUDY, study, new=True):
             held = read_study_record(folder / STUDY)
             _refuse_other(folder, held, "the one asked for", study)
             if held.words() != study.words():
                 write_study_record(folder / STUDY, study)
-        else:
-            _refuse_strangers(folder)
-            durable.make_directory(folder / UNITS)
-            write_study_record(folder / STUDY, study)
         durable.sweep_abandoned(folder / UNITS)
         return cls([folder], study)
 
@@ -475,6 +476,6 @@ def _refuse_strangers(folder: Path) -> None:
         return
     except OSError as error:
         raise RunError(f"{folder}: cannot be used: {durable.reason_of(error)}") from None
-    strange = [name for name in names if name not in (UNITS, PROVENANCE) and name[0] != "."]
+    strange = [name for name in names if name not in (STUDY, UNITS, PROVENANCE) and name[0] != "."]
     if strange:
         raise RunError(f"{folder}: is not empty and holds no study, but {strange[0]!r}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from jaxcnn.base.checks import whole
 from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.study.cluster import DaskWorkers
 from jaxcnn.study.executors import LocalWorkers, RunnerSpec
@@ -76,6 +77,7 @@ def sweep(
     part = shard if isinstance(shard, Shard) else _part(shard)
     if client is not None and workers != 1:
         raise RefusedError("workers", workers, "are the cluster's when a client is given")
+    whole("workers", workers, 1)
     arguments = runner_words(study)
     local = EngineRunner(**arguments)
     a_second = local.check(islice(study.cells, _CHECKED))

@@ -16,8 +16,16 @@ _MOST_BYTES = 2**28
 _REMEDY = "delete it and sweep again with the study file: units are kept"
 
 
-def write_study_record(path: Path, study: Study) -> None:
+def write_study_record(path: Path, study: Study, *, new: bool = False) -> bool:
     """Write a study where `read_study_record` finds it.
+
+    Args:
+        path: the file.
+        study: the study.
+        new: only if there is no such file.
+
+    Returns:
+        Whether it was written.
 
     Raises:
         RunError: if it cannot be written.
@@ -25,7 +33,10 @@ def write_study_record(path: Path, study: Study) -> None:
     words: dict[str, Any] = {"format": FORMAT, "id": study.id, "study": study.words()}
     words["skipped"] = study.cells.skipped
     text = json.dumps({**words, "sha256": _checksum(words)}, indent=2) + "\n"
+    if new:
+        return durable.write_new(path, text.encode())
     durable.write_whole(path, text.encode())
+    return True
 
 
 def read_study_record(path: Path) -> Study:

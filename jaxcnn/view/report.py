@@ -24,6 +24,7 @@ from jaxcnn import __version__
 from jaxcnn.base.errors import InputError
 from jaxcnn.base.outcome import FINAL
 from jaxcnn.engine.run import Progress
+from jaxcnn.study.durable import write_whole
 from jaxcnn.study.goals import Standing
 from jaxcnn.view.figures.precision import width_figure
 from jaxcnn.view.figures.restarts import restarts_figure
@@ -70,7 +71,7 @@ def report(
     if not target.parent.is_dir():
         raise InputError("out", str(target), "must be in a directory that exists")
     page = report_page(open_run(Path(run), exact=exact, progress=progress))
-    target.write_text(page, encoding="utf-8")
+    write_whole(target, page.encode("utf-8", errors="backslashreplace"))
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def select(rows: pd.DataFrame, keys: Iterable[str], at: Iterable[str]) -> pd.Dat
             raise InputError("at", text, "must be KEY=VALUE, such as init=ball")
         if key not in keys:
             raise InputError("at", text, nearest(key, list(keys)))
-        there = [v for v in rows[key].unique() if _same(v, value.strip())]
+        there = _nearest(rows[key].unique(), value.strip())
         if not there:
             known = ", ".join(
                 f"{v:.6g}" if isinstance(v, float) else str(v) for v in rows[key].unique()[:12]
@@ -135,8 +136,16 @@ def select(rows: pd.DataFrame, keys: Iterable[str], at: Iterable[str]) -> pd.Dat
     return rows
 
 
-def _same(value: Any, text: str) -> bool:
+def _nearest(values: Iterable[Any], text: str) -> list[Any]:
+    """The values that a text means, to five digits, the nearest first."""
+    near = [value for value in values if _apart(value, text) <= 1e-5]
+    return sorted(near, key=lambda value: _apart(value, text))
+
+
+def _apart(value: Any, text: str) -> float:
+    """How far a value is from a text, relative to it; infinite if they are not to be compared."""
     try:
-        return abs(float(value) - float(text)) <= 1e-5 * abs(float(text))
+        number, meant = float(value), float(text)
     except (TypeError, ValueError):
-        return str(value) == text
+        return 0.0 if str(value) == text else math.inf
+    return 0.0 if number == meant else abs(number - meant) / max(abs(meant), 1e-300)

@@ -23,7 +23,7 @@ def law(key):
     [
         ({"init": "box"}, None, "box"),
         ({}, Start(a=law), "callable"),
-        ({}, Start(v=law), "callable"),
+        ({}, Start(v=lambda key: jax.random.normal(key, (4,))), "callable"),
         ({}, Start(v_mean=np.ones(4)), "biased v"),
         ({"step_size": 2 * math.pi * 2.0 / (5 + math.pi)}, None, "b >= 2"),
         ({"optimizer": "adam"}, None, "adam"),
@@ -111,3 +111,17 @@ def test_many_cells_at_once_are_what_each_is_alone(engine, dtype):
     together = build_many([VARIED[i] for i in fine], **words) if fine else []
     for i, built in zip(fine, together, strict=True):
         assert outcome(lambda built=built: built) == alone[i]
+
+
+@pytest.mark.parametrize(
+    ("norm", "dtype"), [(1.0, "float32"), (0.01, "float64"), (1e8, "float32"), (1e20, "float64")]
+)
+def test_teachers_whose_numbers_float32_cannot_hold_run_in_float64(norm, dtype):
+    """Increments of the angle go by the norm squared; so do the numbers themselves."""
+    cell = Cell(k=25, ratio=4.0, teacher_norm=norm, step_size=0.1)
+    (together,) = build_many([cell])
+    for built in (build(cell), build(cell, engine="full"), together):
+        assert built.dtype == dtype
+    if norm > 1e18:
+        with pytest.raises(RefusedError, match="dtype = 'float32': numbers overflow"):
+            build(cell, dtype="float32")

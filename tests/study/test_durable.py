@@ -87,3 +87,14 @@ def test_a_size_limit_leaves_nothing(tmp_path):
     )
     assert done.stdout == f"{tmp_path}/a: cannot be written: File too large\n"
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_several_writers_of_a_new_file_one_succeeds(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(95, "no links")))
+    path = tmp_path / "a"
+    assert durable.write_new(path, b"one")
+    assert not durable.write_new(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["a"]

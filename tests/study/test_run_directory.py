@@ -411,3 +411,26 @@ def test_the_memory_for_file_contents_is_bounded(tmp_path, monkeypatch):
     for cell in range(12):
         run.outcomes(cell, 0, 10)
     assert len(run._contents) == 1
+
+
+def test_a_study_that_was_begun_a_moment_ago_is_seen(tmp_path, monkeypatch):
+    """Another process writes study.json after this one has looked: the same study goes on."""
+    other = study(seed=1)
+    for held, asked in ((STUDY, STUDY), (other, STUDY)):
+        place = tmp_path / held.id
+        RunDirectory.create_or_open(place, held)
+        with monkeypatch.context() as patch:
+            patch.setattr(os.path, "lexists", lambda _: False)
+            if held is asked:
+                assert RunDirectory.create_or_open(place, asked).study.id == held.id
+            else:
+                with pytest.raises(RunError, match="holds another study"):
+                    RunDirectory.create_or_open(place, asked)
+        assert RunDirectory.open(place).study.id == held.id
+
+
+def test_a_run_whose_units_are_gone_begins_again(tmp_path):
+    begun(tmp_path, [Task(0, 0, 10)])
+    shutil.rmtree(tmp_path / "units")
+    run = begun(tmp_path, [Task(0, 0, 10)])
+    assert run.closed()[0] == 10

@@ -1,5 +1,6 @@
 """Starts that a cell has no words for: what is none is refused, by every way of asking."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -28,6 +29,7 @@ CELL = Cell(k=9, p=4, ratio=2.0, step_size=0.05)
         (Start(v_mean=1.0), "v_mean = 1.0: must be 4 finite numbers"),
         (Start(angle=10.0), "angle = 10.0: must be a number from 0 to 3.14159"),
         (Start(angle=np.nan), "angle = nan: must be a number"),
+        ({"angle": 1.0}, "start = .*: must be a Start"),
     ],
 )
 @pytest.mark.parametrize("engine", ["full", "reduced", "exact"])
@@ -41,6 +43,26 @@ def test_an_angle_and_a_filter_exclude_each_other(engine):
     start = Start(angle=2.6, v=np.ones(4))
     with pytest.raises(RefusedError, match=r"angle = 2\.6: excludes v"):
         exact(CELL, start=start) if engine == "exact" else build(CELL, engine=engine, start=start)
+
+
+@pytest.mark.parametrize(
+    ("start", "word", "value"),
+    [
+        (Start(a=np.ones(9)), "init", "gaussian"),
+        (Start(a=np.ones(9)), "init_scale", 2.0),
+        (Start(v=np.ones(4)), "filter_init", "gaussian"),
+        (Start(angle=1.0), "filter_init", "gaussian"),
+    ],
+)
+def test_a_law_of_the_cell_beside_a_start_is_refused(start, word, value):
+    for call in (estimate, exact):
+        with pytest.raises(RefusedError, match=f"{word} = {value!r}: has no effect beside"):
+            call(CELL.with_(**{word: value}), start=start)
+
+
+def test_a_callable_of_another_size_is_refused():
+    with pytest.raises(InputError, match="a = .*must return an array of 9 numbers"):
+        estimate(CELL, start=Start(a=lambda key: jax.random.normal(key, (4,))))
 
 
 def test_a_cell_and_its_teacher_are_asked_the_same():

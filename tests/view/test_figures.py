@@ -177,3 +177,9 @@ def test_select_picks_cells(rows):
     assert len(cut) == 3
     with pytest.raises(InputError, match="must be a value of the study: 25, 100"):
         select(rows, ("k",), ["k=7"])
+
+
+def test_select_takes_the_nearest_of_close_values():
+    table = pd.DataFrame({"data_seed": [20240001, 20240002, 7]})
+    assert select(table, ["data_seed"], ["data_seed=20240002"])["data_seed"].tolist() == [20240002]
+    assert select(table, ["data_seed"], ["data-seed=20240001"])["data_seed"].tolist() == [20240001]

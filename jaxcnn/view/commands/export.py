@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from jaxcnn.base.errors import InputError
+from jaxcnn.study.durable import write_whole
 from jaxcnn.view.runs import open_run
 from jaxcnn.view.terminal import print_text
 
@@ -21,11 +23,13 @@ def run(path: Path, file: Path) -> None:
     fixed = opened.run.study.cells.fixed
     for place, (key, value) in enumerate(fixed.items()):
         rows.insert(place, key, value)
+    content = BytesIO()
     if ending == ".csv":
-        rows.to_csv(file, index=False)
+        rows.to_csv(content, index=False)
     else:
         try:
-            rows.to_parquet(file, index=False)
+            rows.to_parquet(content, index=False)
         except ImportError:
             raise InputError("FILE", str(file), "needs: pip install 'jaxcnn[parquet]'") from None
+    write_whole(file, content.getvalue())
     print_text(f"written: {file} ({len(rows)} cells)")

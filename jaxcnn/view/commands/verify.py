@@ -19,8 +19,11 @@ def run(path: Path, *, fraction: float, seed: int) -> None:
     runner = EngineRunner(**runner_words(opened.study))
     with watched("verify") as watcher:
         result = verify(opened, fraction, runner, seed, progress=watcher)
-    for line in result.disagreements:
+    problems = opened.problems()
+    for line in (*problems, *result.disagreements):
         print_text(line)
+    if problems:
+        raise RunError(f"{path}: {len(problems)} problems; {result}")
     if not result.ok:
         raise RunError(f"{path}: {result}")
     print_text(str(result))
