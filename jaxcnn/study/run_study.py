@@ -55,7 +55,8 @@ def sweep(
         study: a `Study` or the path of a study file; or give its words as keywords, as in
             `sweep(seed=0, restarts=5000, fixed={"p": 6}, grid={"k": [25], "ratio": [1, 4]})`.
         out: the run directory; without one, results are kept only in the table.
-        workers: local processes, each with its share of the cores or its own accelerator.
+        workers: local processes, each with its share of the cores or its own accelerator. They
+            import the script that calls: put its call under `if __name__ == "__main__":`.
         shard: the part "i/n" of the study to compute, for array jobs.
         client: a `distributed.Client`; the bundles then run on its workers.
         progress: called after each bundle.
