@@ -30,7 +30,7 @@ from jaxcnn.view.figures.precision import width_figure
 from jaxcnn.view.figures.restarts import restarts_figure
 from jaxcnn.view.figures.steps import steps_histogram
 from jaxcnn.view.figures.success import heat_map, lines
-from jaxcnn.view.runs import RunTable, open_run
+from jaxcnn.view.runs import RunTable, open_run, rows_at
 from jaxcnn.view.terminal import digits_for
 
 _MOST_LINES = 8
@@ -149,9 +149,11 @@ def _figures(opened: RunTable) -> str:
     if not len(rows):
         return "<p>No restarts are counted yet.</p>"
     made = []
-    sizes = {key: rows[key].nunique() for key in opened.keys}
+    sizes = {key: rows[key].nunique(dropna=False) for key in opened.keys}
     free = sorted((key for key in opened.keys if sizes[key] > 1), key=lambda key: -sizes[key])
-    numeric = [key for key in free if pd.api.types.is_numeric_dtype(rows[key])]
+    numeric = [
+        key for key in free if pd.api.types.is_numeric_dtype(rows[key]) and rows[key].notna().all()
+    ]
     if free:
         x = (numeric or free)[0]
         by = next((key for key in free if key != x and sizes[key] <= _MOST_LINES), None)
@@ -184,10 +186,9 @@ def _slice(rows: pd.DataFrame, others: list[str]) -> tuple[pd.DataFrame, str]:
     words = []
     for key in others:
         value = rows[key].iloc[0]
-        rows = rows[rows[key] == value]
-        words.append(
-            f"{plain(key)} = {value:g}" if not isinstance(value, str) else f"{plain(key)} = {value}"
-        )
+        rows = rows_at(rows, key, value)
+        shown = "none" if pd.isna(value) else value if isinstance(value, str) else f"{value:g}"
+        words.append(f"{plain(key)} = {shown}")
     return rows, f", at {', '.join(words)}" if words else ""
 
 

@@ -128,12 +128,21 @@ def select(rows: pd.DataFrame, keys: Iterable[str], at: Iterable[str]) -> pd.Dat
             raise InputError("at", text, nearest(key, list(keys)))
         there = _nearest(rows[key].unique(), value.strip())
         if not there:
-            known = ", ".join(
-                f"{v:.6g}" if isinstance(v, float) else str(v) for v in rows[key].unique()[:12]
-            )
+            known = ", ".join(map(_shown, rows[key].unique()[:12]))
             raise InputError("at", text, f"must be a value of the study: {known}")
-        rows = rows[rows[key] == there[0]]
+        rows = rows_at(rows, key, there[0])
     return rows
+
+
+def rows_at(rows: pd.DataFrame, key: str, value: Any) -> pd.DataFrame:
+    """The rows with this value of a key, which may be none."""
+    return rows[rows[key].isna() if pd.isna(value) else rows[key] == value]
+
+
+def _shown(value: Any) -> str:
+    if pd.isna(value):
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _nearest(values: Iterable[Any], text: str) -> list[Any]:
@@ -144,6 +153,8 @@ def _nearest(values: Iterable[Any], text: str) -> list[Any]:
 
 def _apart(value: Any, text: str) -> float:
     """How far a value is from a text, relative to it; infinite if they are not to be compared."""
+    if pd.isna(value):
+        return 0.0 if text in ("none", "nan") else math.inf
     try:
         number, meant = float(value), float(text)
     except (TypeError, ValueError):

@@ -183,3 +183,12 @@ def test_select_takes_the_nearest_of_close_values():
     table = pd.DataFrame({"data_seed": [20240001, 20240002, 7]})
     assert select(table, ["data_seed"], ["data_seed=20240002"])["data_seed"].tolist() == [20240002]
     assert select(table, ["data_seed"], ["data-seed=20240001"])["data_seed"].tolist() == [20240001]
+
+
+def test_select_knows_cells_without_a_value():
+    table = pd.DataFrame({"filter_step_size": [np.nan, 0.5], "p_global": [0.1, 0.2]})
+    assert select(table, ["filter_step_size"], ["filter_step_size=none"])["p_global"].tolist() == [
+        0.1
+    ]
+    with pytest.raises(InputError, match="must be a value of the study: none, 0.5"):
+        select(table, ["filter_step_size"], ["filter_step_size=0.7"])

@@ -112,3 +112,12 @@ def test_show_json_is_plain(run):
     from jaxcnn.view.terminal import _finite
 
     json.dumps(_finite(open_run(run).table.to_dict("records")), allow_nan=False)
+
+
+def test_report_of_cells_without_a_value(tmp_path):
+    """A key that may be none is an axis like others."""
+    grid = {"ratio": [1.0, 2.0], "filter_step_size": [None, 0.5], "init_scale": [0.5, 1.0]}
+    words = Study.from_words(restarts=100, fixed={"k": 9}, grid=grid)
+    sweep_in_process(words, tmp_path / "a", FakeRunner())
+    page = Page.of(report(tmp_path / "a", tmp_path / "r.html", exact=False).read_text())
+    assert page.tags.count("img") >= 4
