@@ -67,10 +67,10 @@ def overhead_at(restarts: int) -> tuple[float, float, float]:
     for cell in study.cells:
         built = runner.build(cell)
         job = Job(built.params, 0, restarts, cell.max_steps)
-        launches[built.family, built.settings, built.x64].append(job)
+        launches[type(built.family), built.family, built.settings, built.x64].append(job)
 
     def bare():
-        for (family, settings, x64), jobs in launches.items():
+        for (_, family, settings, x64), jobs in launches.items():
             run(family, jobs, seed=0, settings=settings, x64=x64)
 
     def whole():

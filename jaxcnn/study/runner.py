@@ -134,7 +134,8 @@ class EngineRunner:
         return made
 
     def _with_shape(self, built: Built) -> tuple[Built, int]:
-        key: Hashable = (built.family, built.settings, built.x64)
+        # By type too: families are tuples, and those of two rules can be equal.
+        key: Hashable = (type(built.family), built.family, built.settings, built.x64)
         if built.engine == "full":  # the numbers of four scalars have one shape in each family
             leaves, tree = jax.tree.flatten(built.params)
             key = key, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)

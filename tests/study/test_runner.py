@@ -4,16 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxcnn.base.cell import Cell
+from jaxcnn.engine.packing import Table
 from jaxcnn.study import executors
 from jaxcnn.study import runner as runner_module
 from jaxcnn.study.build import build_many
 from jaxcnn.study.estimate import estimate
+from jaxcnn.study.run_study import runner_words
 from jaxcnn.study.runner import EngineRunner
+from jaxcnn.study.study_file import read_study
 from jaxcnn.study.unit import Task
 
 CELLS = [Cell(k=9, ratio=2.0, step_size=0.1), Cell(k=4, ratio=1.0, step_size=0.2)]
@@ -31,6 +36,39 @@ def test_tasks_of_many_cells_are_each_an_estimate():
         assert np.array_equal(result.steps, alone.steps)
         assert result.stream == "reduced seed 3"
         assert result.lane_steps >= int(result.steps.sum())
+
+
+RULES = ({}, {"optimizer": "flow"}, {"optimizer": "perturbed", "filter_step_size": 0.2})
+
+
+@pytest.mark.parametrize("rules", [RULES, RULES[::-1]])
+def test_each_rule_of_a_bundle_runs_by_its_own(rules):
+    """Families are tuples: those of two rules are equal, and must not share a launch."""
+    plain = Cell(k=25, ratio=4.0, step_size=0.2, init="gaussian", max_steps=20_000)
+    cells = [plain.with_(**changes) for changes in rules]
+    tasks = [Task(i, 0, 400) for i in range(len(cells))]
+    landed = {result.task: result for result in EngineRunner(seed=0)(cells, tasks)}
+    for cell, task in zip(cells, tasks, strict=True):
+        alone = estimate(cell, restarts=400, seed=0)
+        assert np.array_equal(landed[task].outcomes, alone.outcomes)
+        assert np.array_equal(landed[task].steps, alone.steps)
+
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_cells_of_the_published_studies_can_share_their_launches(path):
+    """What is put into one launch has one tree of parameters."""
+    study = read_study(path)
+    cells = list(study.cells)[:200]
+    groups = defaultdict(list)
+    for built, shape in EngineRunner(**runner_words(study))._built(cells):
+        groups[shape].append(built)
+    assert len(groups) >= 1
+    for members in groups.values():
+        assert len({type(built.family) for built in members}) == 1
+        Table.of([built.params for built in members])
 
 
 def test_a_cell_is_built_once_while_it_is_kept(monkeypatch):
