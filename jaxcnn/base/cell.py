@@ -180,8 +180,6 @@ class Cell:
             raise InputError(
                 "ratio", self.ratio, f"must be at most k = {self.k}, by Cauchy-Schwarz"
             )
-        if self.k == 1 and not math.isclose(self.ratio, 1.0, rel_tol=1e-12):
-            raise InputError("ratio", self.ratio, "must be 1: a one-patch teacher has ratio 1")
         if self.step_size is None:
             object.__setattr__(self, "step_size", default_step_size(self.k, self.optimizer))
         if self.filter_step_size is None and self.optimizer == "perturbed":

@@ -61,6 +61,8 @@ class Teacher:
         cell = Cell(**{name: getattr(self, name) for name in SIZES})
         for name in SIZES:
             object.__setattr__(self, name, getattr(cell, name))
+        if self.k == 1 and not math.isclose(self.ratio, 1.0, rel_tol=1e-12):
+            raise InputError("ratio", self.ratio, "must be 1: a one-patch teacher has ratio 1")
         if not 1 / _LARGEST < self.teacher_norm < _LARGEST:
             how = f"must be between {1 / _LARGEST:g} and {_LARGEST:g}, for its powers to be numbers"
             raise InputError("teacher_norm", self.teacher_norm, how)

@@ -38,7 +38,7 @@ _SPACED = ("linspace", "logspace")
 _DIGITS = 12
 _MOST_WHOLE = 2**53
 # A cell in which any single value can be tried.
-_ROOMY: dict[str, Value] = {"k": 2**52, "ratio": 1.0}
+_ROOMY: dict[str, Value] = {"k": 2**52, "ratio": 0.0}
 
 
 def shown(key: object) -> str:

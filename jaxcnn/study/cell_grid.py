@@ -180,7 +180,7 @@ class CellGrid(Sequence[Cell]):
     def _base(self, company: tuple[Value, ...]) -> Cell:
         """A cell that has these values where fields must go together."""
         own = dict(zip(self._company, company, strict=True))
-        return Cell(**{"k": 1, **self.fixed, "ratio": 1.0, **own})
+        return Cell(**{"k": 1, **self.fixed, "ratio": 0.0, **own})
 
     def _all_exist(self) -> bool:
         """Whether it is plain, without trying each cell, that all exist and no two are equal."""
@@ -193,8 +193,7 @@ class CellGrid(Sequence[Cell]):
             choices.append(list(zip(*(self._columns[name] for name in together), strict=True)))
         if any(None in self._columns.get(name, ()) for name in _FILLED):
             return False  # it may be equal to the cell that spells its default out
-        ratio, k = self._numbers("ratio"), self._numbers("k")
-        if np.any((ratio > k) | ((k == 1) & (ratio != 1.0))):
+        if np.any(self._numbers("ratio") > self._numbers("k")):
             return False
         try:
             for parts in itertools.product(*(dict.fromkeys(rows) for rows in choices if rows)):

@@ -236,12 +236,3 @@ def test_cells_that_are_not_tried_one_by_one_are_refused_as_if_they_were(words, 
     quick = refused(**words)
     monkeypatch.setattr(CellGrid, "_all_exist", lambda self: False)
     assert refused(**words) == quick
-
-
-def test_a_one_patch_teacher_has_ratio_one():
-    """Other ratios cannot exist, and are left out like ratios above k."""
-    words = {"grid": {"k": [1, 4], "ratio": [0.0, 1.0]}, "fixed": {"step_size": 0.1}}
-    with pytest.raises(InputError, match="must be 1: a one-patch teacher has ratio 1"):
-        Study.from_words(restarts=10, **words)
-    left = Study.from_words(restarts=10, skip_impossible=True, **words)
-    assert [(cell.k, cell.ratio) for cell in left.cells] == [(1, 1.0), (4, 0.0), (4, 1.0)]
