@@ -50,6 +50,8 @@ def shown(key: object) -> str:
 def nearest(key: object, known: Iterable[str]) -> str:
     """The remedy for an unknown key: the likely one, or the list of all."""
     names = list(known)
+    if not names:
+        return "cannot be chosen: no key varies in this study"
     close = difflib.get_close_matches(str(key)[:60], names, n=1)
     return f"is no such key; did you mean {close[0]}?" if close else f"must be {_either(names)}"
 

@@ -24,6 +24,7 @@ from jaxcnn.study.sweep import Executor, InProcess, Progress, sweep_with
 from jaxcnn.study.table import table
 
 ENGINE = "jaxcnn.study.runner:EngineRunner"
+_MOST_WORKERS = 1024
 _CHECKED = 2000
 _MOST_AT_FIRST = 2**20  # restarts of a first bundle
 
@@ -78,7 +79,8 @@ def sweep(
     part = shard if isinstance(shard, Shard) else _part(shard)
     if client is not None and workers != 1:
         raise RefusedError("workers", workers, "are the cluster's when a client is given")
-    whole("workers", workers, 1)
+    if whole("workers", workers, 1) > _MOST_WORKERS:
+        raise InputError("workers", workers, f"must be at most {_MOST_WORKERS}")
     arguments = runner_words(study)
     local = EngineRunner(**arguments)
     a_second = local.check(islice(study.cells, _CHECKED))

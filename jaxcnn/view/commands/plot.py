@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from jaxcnn.base.errors import InputError
+from jaxcnn.base.errors import InputError, RefusedError
 from jaxcnn.view.figures.canvas import COLUMN, save, writable
 from jaxcnn.view.figures.precision import width_figure
 from jaxcnn.view.figures.restarts import restarts_figure
@@ -33,6 +33,9 @@ def run(
     if kind not in _KINDS:
         raise InputError("kind", kind, f"must be one of {', '.join(_KINDS)}")
     writable(out)
+    for name, value in {"x": x, "by": by, "exact": exact}.items():
+        if value and kind not in ("lines", "heat"):
+            raise RefusedError(name, value, f"has no effect on kind = {kind!r}")
     with watched("exact") as watcher:
         opened = open_run(path, exact=exact, progress=watcher)
     rows = select(opened.table, opened.keys, at)

@@ -23,7 +23,7 @@ def run(words: dict[str, Any], *, out: Path | None, **options: Any) -> None:
     if out is not None:
         writable(out, ".csv")
     table = trajectory(cell, **options)
-    if out is not None and out.suffix == ".csv":
+    if out is not None and out.suffix.lower() == ".csv":
         table.to_csv(out, index=False)
     elif out is not None:
         figure = Figure(figsize=(3.4, 3.6), layout="constrained")
@@ -47,5 +47,7 @@ def run(words: dict[str, Any], *, out: Path | None, **options: Any) -> None:
         print_text(str(phases(table)))
     if out is not None:
         print_text(
-            f"written: {out} ({len(table)} rows)" if out.suffix == ".csv" else f"written: {out}"
+            f"written: {out} ({len(table)} rows)"
+            if out.suffix.lower() == ".csv"
+            else f"written: {out}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def writable(path: Path, *more: str) -> None:
         raise InputError("out", str(path), f"must end in {', '.join(endings)}")
     if not path.parent.is_dir():
         raise InputError("out", str(path), "must be in a directory that exists")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError("out", str(path), "cannot be written: choose another place")
 
 
 def save(figure: Figure, path: Path) -> None:
