@@ -189,16 +189,20 @@ def _answers(
     problem = problem_of(cell, **start)
     certain = certainty(problem)
     if certain is not None:
-        good, reason = certain
+        sure, reason = certain
         ones = np.ones(len(ps))
-        answer = Converged(good * ones, (1.0 - good) * ones, 0.0 * ones, 0, 0)
+        answer = Converged(sure * ones, (1.0 - sure) * ones, 0.0 * ones, 0, 0)
     else:
         reason = None
         answer = integrate(Stepper(problem, threads, stop), ps, tolerance)
+    # The error is that of the rarer one; the other is what it leaves of 1, not a sum of its own
+    # whose weights are rounded.
+    good, bad = answer.p_global, answer.p_spurious
+    good, bad = np.where(bad < good, 1.0 - bad, good), np.where(bad < good, bad, 1.0 - good)
     return tuple(
         Exact(
-            p_global=min(1.0, float(answer.p_global[i])),  # weights sum to 1 up to rounding
-            p_spurious=min(1.0, float(answer.p_spurious[i])),
+            p_global=float(good[i]),
+            p_spurious=float(bad[i]),
             error=float(answer.error[i]),
             threshold_evaluations=answer.evaluations,
             order=answer.order,

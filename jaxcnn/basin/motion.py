@@ -6,9 +6,10 @@ recurrence of descent/reduced.py, and `flow`, its limit of small steps in the ti
     φ̇ = −κ s h sin φ / r²,   ṡ = −V s + (V − D) A + m M,   Ṁ = −(V + k m) M + U² D,
     D = g(0) − g(φ),   κ = c_v/c,   r² constant,
 
-by eighth-order extrapolation of the midpoint rule (Gragg). At the edge state s = 0, D = D_c,
-M = M_c = U² D_c/(V + k m), for every r². With q = h sin φ_c the linear part there has one growing
-mode, of rate λ > 0 in units of c, and the coordinate along it that no other mode enters is
+by eighth-order extrapolation of the midpoint rule (Gragg), in steps as long as the state allows.
+At the edge state s = 0, D = D_c, M = M_c = U² D_c/(V + k m), for every r². With q = h sin φ_c the
+linear part there has one growing mode, of rate λ > 0 in units of c, and the coordinate along it
+that no other mode enters is
 
     w = (φ − φ_c) + ℓ_s s + ℓ_M (M − M_c),
     λ (λ + V) = (κ q² A/r²) (1 − m ρ/(λ + V + k m)),
@@ -35,6 +36,8 @@ from jaxcnn.descent.reduced import step
 from jaxcnn.engine.compiling import apart, one_kernel
 
 _SUBSTEPS = (2, 4, 6, 8)
+_TURN = 0.4
+"""Most that an angle turns, in radians, or a mode grows in one step of the flow."""
 _FLOW_CERTIFICATE = 1e-12
 """Step size (in units of the flow's time) at which the flow's certificates are taken."""
 
@@ -46,13 +49,15 @@ class Numbers(NamedTuple):
         rates: of the recurrence; for the flow those of one unit of time.
         edge_angle: φ_c.
         edge_m: M_c.
-        step: time of one step of the flow.
+        step: time of the longest step of the flow.
+        part: of each step of the flow, the part that is taken.
     """
 
     rates: Rates
     edge_angle: Any
     edge_m: Any
     step: Any
+    part: Any
 
 
 def unstable_coordinate(kernel: DescentKernel, at: Numbers, lanes: Scalars) -> jax.Array:
@@ -99,12 +104,26 @@ def _along(lanes: Scalars, time: Any, slope: Scalars) -> Scalars:
     return moved
 
 
+def flow_time(kernel: DescentKernel, at: Numbers, s: Any, pull: Any, r2: Any) -> Any:
+    """Time of one step of the flow at a state: short where the angle turns fast.
+
+    The angle turns at a rate of at most κ |s| sup h/r², to which ṡ (`pull`) adds while it does,
+    and a mode of both grows at one of about √(κ A (g(0) − g(π)) sup h)/r. Smooth, as w must be.
+    """
+    rates = at.rates
+    turn = rates.c_filter / rates.c * kernel.steepest / r2
+    most = rates.power * (kernel.top - kernel.bottom)
+    fast = (turn * s) ** 2 + turn * jnp.sqrt(pull * pull + most * most)
+    return at.part * at.step / jnp.sqrt(1.0 + fast * (at.step / _TURN) ** 2)
+
+
 def _flow(kernel: DescentKernel, at: Numbers, lanes: Scalars) -> Scalars:
     """One step of order 8: Gragg's midpoint rule with 2, 4, 6, 8 substeps, extrapolated."""
     first = apart(partial(_slope, kernel))(at, lanes)
+    time = flow_time(kernel, at, lanes.s, first.s, lanes.r2)
     column: list[Scalars] = []
     for j, count in enumerate(_SUBSTEPS):
-        h = at.step / count
+        h = time / count
 
         def substep(_: int, pair: tuple[Scalars, Scalars], h: jax.Array = h) -> Any:
             old, new = pair

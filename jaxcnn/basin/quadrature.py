@@ -103,8 +103,9 @@ def _over_norms(stepper: Stepper, p: int, tolerance: float) -> Converged:
         )
 
     # Both sums, so that what the truncation and the trapezoid leave out of 1 shows.
-    values = trapezoid(0.5)
-    for gap in (0.25, 0.125, 0.0625):
+    widest = min(0.5, (high - low) / 8)  # at a large p the law is narrow
+    values = trapezoid(widest)
+    for gap in (widest / 2, widest / 4, widest / 8):
         good, bad, noise = trapezoid(gap)
         change = max(abs(good - values[0]), abs(bad - values[1]), abs(1.0 - good - bad))
         values = (good, bad, noise)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxcnn.base.cores import cpu_count
-from jaxcnn.basin.motion import Numbers, advance, edge
+from jaxcnn.basin.motion import Numbers, advance, edge, flow_time
 from jaxcnn.basin.problem import Array, Problem, Rule
 from jaxcnn.descent.certificate import Rates
 from jaxcnn.descent.kernel import DescentKernel
@@ -80,7 +80,7 @@ def _program(kernel: DescentKernel, name: str) -> Callable[..., Any]:
                 lowered = jax.jit(lambda drop: edge(kernel, drop)).lower(zero)
             else:
                 rule: Rule = "flow" if name == "flow" else "descent"
-                at = Numbers(_rates(*[0.0] * 5), zero, zero, zero)
+                at = Numbers(_rates(*[0.0] * 5), zero, zero, zero, zero)
                 state = np.zeros((4, LANES))
 
                 def apply(at: Numbers, state: jax.Array, early: Any, late: Any) -> Any:
@@ -99,6 +99,7 @@ class Stepper:
         edge_angle: φ_c.
         edge_pull: q = h sin φ_c.
         edge_m: M_c.
+        edge_error: error of φ_c by rounding of g, large where q is small: near the critical ratio.
         edge_rate: λ at ‖v‖ = ‖v₀‖, in units of c.
         settle: steps after which the square of what decays, against what grows, is e^(−`DECAY`).
         growth: factor from one look at a trial to the next, longer one, such that the
@@ -123,12 +124,9 @@ class Stepper:
         self.edge_angle, self.edge_pull = float(angle), float(pull)
         self.edge_m = problem.total**2 * problem.edge_drop / problem.drain
         unit = problem.c if rule == "descent" else 1.0
-        # Steps of the flow resolve the fastest mode, of rate V + k m, to 10⁻¹² a unit of time.
-        step = 1.0 if rule == "descent" else min(0.05, 0.5 / problem.drain)
+        step = min(0.05, 0.3 / problem.drain)  # the modes of a, of rates V + k m and less
         self.edge_rate, shrink = self._modes()
         grow = max(self.edge_rate, 1e-12)
-        speed = (2.0 * shrink + grow) * (unit if rule == "descent" else step)
-        self.settle = max(64, int(np.ceil(DECAY / speed)))
         self.growth = 1.0 + min(1.0, shrink / grow)
         self.lane_steps = 0
         rates = _rates(
@@ -138,9 +136,15 @@ class Stepper:
             problem.power,
             problem.total**2,
         )
-        numbers = Numbers(
-            rates, np.float64(self.edge_angle), np.float64(self.edge_m), np.float64(step)
-        )
+        one = np.float64(1.0)
+        numbers = Numbers(rates, one * self.edge_angle, one * self.edge_m, one * step, one)
+        self.edge_error = 4.0 * np.finfo(np.float64).eps * kernel.top / self.edge_pull
+        time = problem.c
+        if rule == "flow":
+            time = float(flow_time(kernel, numbers, 0.0, 0.0, problem.norm2))
+        # Far from the edge state s decays like e^(−Vt), however fast that attracts.
+        shrunk = min(shrink, 1.5 * problem.decay)
+        self.settle = max(64, int(np.ceil(DECAY / (time * (2.0 * shrunk + grow)))))
         # On the device once: eight transfers would cost as much as a hundred steps.
         with float64():
             self._numbers = jax.device_put(numbers)
@@ -167,13 +171,14 @@ class Stepper:
         modes = np.sort(np.linalg.eigvals(matrix).real)
         return float(modes[2]), -float(modes[1])
 
-    def run(self, state: Array, early: int, late: int) -> Standing:
+    def run(self, state: Array, early: int, late: int, part: float = 1.0) -> Standing:
         """Step lanes of any shape.
 
         Args:
             state: (φ, s, M, r²), shape (4, …).
             early: steps before the first look.
             late: steps after it.
+            part: of each step of the flow, the part that is taken.
 
         Raises:
             StoppedError: nobody waits for the answer any more.
@@ -186,13 +191,12 @@ class Stepper:
         chunks = [_padded(flat[:, i : i + LANES]) for i in range(0, count, LANES)]
 
         program = _program(self.problem.kernel, self.problem.rule)
+        numbers = self._numbers if part == 1.0 else self._numbers._replace(part=np.float64(part))
 
         def work(some: list[Array]) -> list[list[NDArray[Any]]]:
             with float64():
                 steps = np.int32(early), np.int32(late)
-                return [
-                    [np.asarray(x) for x in program(self._numbers, one, *steps)] for one in some
-                ]
+                return [[np.asarray(x) for x in program(numbers, one, *steps)] for one in some]
 
         workers = min(self._workers, len(chunks), count * (early + late) // THREAD_WORTH)
         if workers < 2:

@@ -10,8 +10,11 @@ squared,
 So a threshold needs no run to its end: beside the separatrix such a run is as long as the
 unstable rate is small, here n ≈ 18/(c V) steps whatever the rate. A round evaluates four trials
 a line, and an inverse interpolation through them gives the next, narrower four; early rounds
-stop short. A line of angles is ξ = log tan(φ/2), in which the flow is φ̇/sin φ and both ends keep
-their digits; a line of outputs is −y at a fixed angle.
+stop short. For the flow, one more run in steps of half the size corrects ξ, and says what the
+integration had left.
+
+A line of angles is ξ = log tan(φ/2), in which the flow is φ̇/sin φ and both ends keep their
+digits; a line of outputs is −y at a fixed angle.
 """
 
 from __future__ import annotations
@@ -110,7 +113,8 @@ def thresholds(
     count = guess.size
     at, error = guess.astype(np.float64).copy(), np.full(count, np.inf)
     width, share = np.full(count, half), np.full(count, _FIRST)
-    looks = np.zeros(count, int)
+    looks, length = np.zeros(count, int), np.zeros(count, int)
+    slope, growth = np.ones(count), np.ones(count)
     open_ = np.arange(count)
     evaluations, failed = 0, list[int]()
     last = 1.0 if accuracy <= SHARP else max(_FIRST, np.log(1.0 / accuracy) / DECAY)
@@ -128,6 +132,16 @@ def thresholds(
         evaluations += xi.size
         found = _narrowed(xi, standing.late)
         full = stage >= last
+        length[lines] = steps
+        with np.errstate(all="ignore"):
+            wide = xi[:, -1] - xi[:, 0]
+            rise = (standing.late[:, -1] - standing.late[:, 0]) / wide
+            first = (standing.early[:, -1] - standing.early[:, 0]) / wide
+            grown = (rise / first) ** 4  # since the start, by the last quarter
+        # At the width of rounding they may be no numbers; then the ones before are as good.
+        fit = np.isfinite(grown) & (rise > 0.0) & (first > 0.0)
+        slope[lines] = np.where(fit, rise, slope[lines])
+        growth[lines] = np.where(fit, grown, growth[lines])
 
         # Inside, and smooth there (or as narrow as rounding): this look has its zero.
         grain = _GRAIN * (1.0 + np.abs(at[lines]))
@@ -137,7 +151,9 @@ def thresholds(
         # Of what was left at three quarters of the steps (the drift), this much is left now.
         left = max(1e-2, 2.0 / np.expm1(9.0 * stage)) * drift
         settled = sharp & full & (left <= 10.0 * accuracy)
-        error[lines] = np.where(settled, left + found.spread + grain, np.inf)
+        # What rounding does to the edge state it does to w, which has grown since the start.
+        rounded = stepper.edge_error * growth[lines] / slope[lines]
+        error[lines] = np.where(settled, left + found.spread + grain + rounded, np.inf)
 
         # The next look: longer once a look is as sharp as the longer one needs.
         enough = sharp | (not full and found.inside & found.fine & (looks[lines] >= 1))
@@ -159,10 +175,29 @@ def thresholds(
     lost[failed] = True
     at[lost] = guess[lost]
     ordered = ~lost
+    if stepper.problem.rule == "flow":
+        shift = _integration(stepper, line, at, slope, length)
+        at, error, evaluations = at - shift, error + np.abs(shift), evaluations + count
     if check:
         kept, more = _ordered(stepper, line, at, half, limit)
         ordered, evaluations = ordered & kept, evaluations + more
     return Thresholds(at, error, ordered, evaluations)
+
+
+def _integration(
+    stepper: Stepper, line: Line, at: Array, slope: Array, length: NDArray[np.intp]
+) -> Array:
+    """How far thresholds of the flow are off: w there after steps of half the size, which is right.
+
+    By steps of order eight that is 256 times what remains once it is taken off.
+    """
+    shift = np.zeros(at.size)
+    inside = np.isfinite(at) & (length > 0)
+    for steps in np.unique(length[inside]):
+        lines = np.flatnonzero(inside & (length == steps))
+        standing = stepper.run(line(at[lines, None], lines), 0, 2 * int(steps), part=0.5)
+        shift[lines] = standing.late[:, 0] / slope[lines]
+    return shift
 
 
 class _Found(NamedTuple):

@@ -275,8 +275,7 @@ def reaches_ten_digits(k, share, teacher_norm, init, scale, angle):
     found = exact_probability(cell, **start)
     assert found.error <= 1e-10
     rough = exact_probability(cell, tolerance=1e-4, **start)
-    # The error is that of the rarer outcome; p_global itself is rounded near 1.
-    assert abs(rough.p_global - found.p_global) <= rough.error + found.error + 4e-15
+    assert abs(rough.p_global - found.p_global) <= rough.error + found.error + 1e-15
 
 
 def test_a_boundary_that_cuts_off_a_cap():

@@ -1,6 +1,7 @@
 """The threshold map against full runs of the slow reference, and its own laws."""
 
 import math
+from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from scipy.integrate import solve_ivp
 from jaxcnn.base.cell import Cell
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.basin.boundary import boundary
+from jaxcnn.basin.exact import exact_probability
 from jaxcnn.basin.problem import problem_of
+from jaxcnn.basin.rules import plane_rule
 from jaxcnn.basin.stepping import Stepper
 from jaxcnn.basin.threshold import TRIALS, _narrowed, _ordered, angle_line, thresholds
 from jaxcnn.descent.certificate import Rates, Scalars
@@ -122,9 +125,13 @@ def test_narrowing_keeps_the_zero(zero, bend, slope):
         assert abs(found.at[0] - zero) <= found.width[0] + 1e-12
 
 
-def test_flow_thresholds_agree_with_scipy():
-    """A run of the flow from the threshold, by another solver, comes to the edge state."""
-    cell = Cell(k=9, ratio=2, optimizer="flow")
+@pytest.mark.parametrize(("norm", "kappa"), [(1.0, 1.0), (12.0, 1.0), (3.0, 20.0)])
+def test_flow_thresholds_agree_with_scipy(norm, kappa):
+    """Runs of the flow from both sides of the threshold, by another solver."""
+    cell = Cell(
+        k=9, ratio=2, optimizer="flow", teacher_norm=norm, step_size=0.1,
+        filter_step_size=0.1 * kappa,
+    )  # fmt: skip
     edge = boundary(cell)
     at = edge.problem
     s, m = at.scalars(np.array(0.2), np.array(-0.3))
@@ -133,19 +140,55 @@ def test_flow_thresholds_agree_with_scipy():
         phi, s, m = z
         g = (math.pi - phi) * math.cos(phi) + math.sin(phi)
         return (
-            -s * (math.pi - phi) * math.sin(phi),
+            -kappa * s * (math.pi - phi) * math.sin(phi),
             -(math.pi - 1) * s + (g - 1) * at.power + m,
             -(9 + math.pi - 1) * m + at.total**2 * (math.pi - g),
         )
 
     angle = float(edge.angle(0.2, -0.3))
     ends = []
-    for shift in (-1e-7, 1e-7):
+    for shift in (-3e-10, 3e-10):
         start = (angle + shift, float(s), float(m))
-        run = solve_ivp(slope, (0, 60), start, method="DOP853", rtol=1e-12, atol=1e-13)
+        run = solve_ivp(slope, (0, 60), start, method="DOP853", rtol=1e-13, atol=1e-14)
         ends.append(run.y[0, -1])
     assert ends[0] < 0.1
     assert ends[1] > 2.5
+
+
+def test_the_integration_of_the_flow_is_in_the_error():
+    """Against steps of an eighth of the size, whose errors are 10⁷ times smaller."""
+    problem = problem_of(Cell(k=4, ratio=1.0, teacher_norm=8.0, optimizer="flow"))
+    x, y, _ = plane_rule(problem, 5)
+    line = angle_line(problem, x, y, np.ones(x.size))
+    stepper, fine = Stepper(problem), Stepper(problem)
+    steps = Stepper.run
+    fine.settle *= 8
+    fine.run = lambda state, early, late, part=1.0: steps(fine, state, early, late, part / 8)
+    found, true = (thresholds(each, line, np.zeros(x.size)) for each in (stepper, fine))
+    assert np.all(np.abs(found.at - true.at) <= found.error + true.error)
+    assert np.median(found.error) < 1e-11
+
+
+def test_near_the_critical_ratio_rounding_is_in_the_error():
+    """A tiny teacher leaves the filter where it is until a has settled: the edge angle decides.
+
+    There (π−φ) cos φ + sin φ = 1 − ρ(π−1)/(k+π−1−ρ), solved in 50 digits.
+    """
+    getcontext().prec = 50
+    for far in (1e-3, 1e-5, 1e-7):
+        ratio = (4 + math.pi - 1) / math.pi * (1 - far)
+        cell = Cell(k=4, ratio=ratio, p=3, teacher_norm=1e-12, step_size=0.5)
+        pi, rho = Decimal("3.14159265358979323846264338327950288419716939937511"), Decimal(ratio)
+        gap = 1 - rho * (pi - 1) / (4 + pi - 1 - rho)
+        z2 = (3 * gap) ** (Decimal(2) / 3)
+        for _ in range(200):
+            # gap = z³/3 − z⁵/30 + z⁷/840 − z⁹/45360 + …, z < 0.2
+            rest = 1 - z2 / 10 + z2**2 / 280 - z2**3 / 15120 + z2**4 / 1330560
+            z2 = (3 * gap / rest) ** (Decimal(2) / 3)
+        spurious = float(z2 / 4 * (1 - z2 / 12 + z2**2 / 360 - z2**3 / 20160))  # (1 − cos z)/2
+        found = exact_probability(cell)
+        assert abs(found.p_spurious - spurious) <= found.error
+        assert found.error < 1e-5 * spurious
 
 
 def test_edge_state_is_that_of_the_landscape():
