@@ -7,9 +7,12 @@ far, the run has
 
     arrived (GLOBAL, SPURIOUS)   if it has been there without a break for max(64, t/4) steps;
     settled elsewhere (OTHER)    if it is at neither, and its best loss has not improved by
-                                 1 % between t/4 and t ≥ 4096, nor, beyond π/2, π − φ changed by
-                                 a tenth (descent arrives at φ = π like 1/t);
+                                 1 % between t/4 and t ≥ 4 `patience`, nor, beyond π/2, π − φ
+                                 changed by a tenth (descent arrives at φ = π like 1/t);
     DIVERGED                     if its loss is not finite or above 10¹² ‖a*‖².
+
+The patience is at least 1024 steps, and as long as a slow run may stand beside the edge state:
+from there it leaves like e^(λt), and the start was not nearer to the separatrix than e^(−18).
 
 Staying, not passing: a rule with velocity passes by, and identity straight-through steps leave
 the spurious point again.
@@ -25,7 +28,8 @@ import jax.numpy as jnp
 from jaxcnn.base.outcome import Outcome
 
 DWELL = 64
-FIRST_WINDOW = 1024
+PATIENCE = 1024
+"""Steps that a run is given whatever its step size."""
 ENOUGH = 0.01
 BEYOND = 1e12
 NO_PLACE = 1e9
@@ -43,6 +47,7 @@ class Goal(NamedTuple):
         spurious_loss: their loss, (2,).
         twin: 1 if φ = π is a global minimum for this teacher (the step at U = 0), else 0.
         quiet: steps before which nothing counts (the noise is on).
+        patience: steps before which a run that stands still is not looked at.
     """
 
     power: jax.Array
@@ -52,6 +57,7 @@ class Goal(NamedTuple):
     spurious_loss: jax.Array
     twin: jax.Array
     quiet: jax.Array
+    patience: jax.Array
 
 
 class Track(NamedTuple):
@@ -106,7 +112,7 @@ def follow(goal: Goal, track: Track, angle: jax.Array, loss: jax.Array, odd: boo
     here = jnp.where(loud & (here != Outcome.DIVERGED), jnp.int32(Outcome.RUNNING), here)
     best = jnp.minimum(track.best, loss)
     rest = jnp.pi - angle
-    window = (count >= FIRST_WINDOW) & ((count & (count - 1)) == 0)
+    window = (count >= goal.patience) & ((count & (count - 1)) == 0)
     turned = (angle > jnp.pi / 2) & (jnp.abs(rest - track.mark_rest) > 0.1 * rest)
     moved = (best < (1 - ENOUGH) * track.mark) | turned | loud
     fresh = window & moved

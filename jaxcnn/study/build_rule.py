@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import optax
 
-from jaxcnn.base.cell import DECAY, EPSILON, MOMENTUM, Cell, default_step_size
+from jaxcnn.base.cell import ADAPTIVE, DECAY, EPSILON, MOMENTUM, Cell, default_step_size
 from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError, RefusedError
-from jaxcnn.descent.arrival import NO_PLACE, Goal
+from jaxcnn.descent.arrival import NO_PLACE, PATIENCE, Goal
 from jaxcnn.descent.flow import MOST_B
 from jaxcnn.descent.kernel import DescentKernel
 from jaxcnn.descent.optimizer import Hyper, Population, RuleDescent, Source
@@ -24,7 +24,7 @@ from jaxcnn.descent.straight_through import StraightThrough
 from jaxcnn.engine.address import root_key
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.activation import Activation, activation
-from jaxcnn.model.landscape import landscape
+from jaxcnn.model.landscape import Landscape, landscape
 from jaxcnn.model.population import target
 from jaxcnn.model.teacher import Teacher
 
@@ -135,7 +135,8 @@ def hyper(cell: Cell) -> Hyper:
 
 def goal(cell: Cell, teacher: Teacher, sigma_: Activation) -> Goal:
     """Where runs can arrive: the landscape's minima, with the cell's tolerances."""
-    land = landscape(teacher, sigma_)
+    norm = math.sqrt(cell.p) if cell.filter_init == "gaussian" else 1.0
+    land = landscape(teacher, sigma_, norm)
     places = [p for p in land.of_kind("spurious") if p.attracts][:2]
     missing = 2 - len(places)
     quiet = cell.noise_epoch * cell.noise_epochs if cell.optimizer == "perturbed" else 0
@@ -147,8 +148,24 @@ def goal(cell: Cell, teacher: Teacher, sigma_: Activation) -> Goal:
         "spurious_loss": np.array([p.loss for p in places] + [0.0] * missing),
         "twin": float(any(p.angle > 3 for p in land.of_kind("global"))),
         "quiet": quiet,
+        "patience": _patience(cell, land),
     }
     return Goal(**numbers)
+
+
+def _patience(cell: Cell, land: Landscape) -> float:
+    """Steps in which a run that stands still may be beside the edge state, on its way.
+
+    From t to 4t it is then given e^(3 · 6) times its first distance, and 8/c steps where there is
+    no edge. Rules that divide by the size of the gradient do not slow down there.
+    """
+    if cell.optimizer in ADAPTIVE:
+        return PATIENCE
+    assert cell.step_size is not None  # Cell fills it in
+    slowest = min(cell.step_size, cell.filter_step_size or cell.step_size)
+    rates = [point.unstable.rate for point in land.of_kind("edge") if point.unstable]
+    times = [6.0 / rate for rate in rates if rate > 0.0] + [16.0 * math.pi]
+    return float(min(max(PATIENCE, max(times) / slowest), 2**30))
 
 
 def source(

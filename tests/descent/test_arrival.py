@@ -12,6 +12,7 @@ from jaxcnn.descent import arrival
 from jaxcnn.model.activation import activation
 from jaxcnn.model.teacher import Teacher
 from jaxcnn.study.build_rule import goal
+from jaxcnn.study.estimate import estimate
 
 TEACHER = Teacher(k=25, ratio=4.0)
 GOAL = goal(Cell(k=25, ratio=4.0), TEACHER, activation("relu"))
@@ -70,3 +71,12 @@ def test_divergence(loss):
 def test_slow_progress_is_progress():
     """A loss that halves with every doubling of time never settles elsewhere."""
     assert follow([(1.0, 1e3 / t) for t in range(1, STEPS)])[0] is Outcome.RUNNING
+
+
+def test_slow_runs_are_not_called_settled():
+    """Momentum 0 is plain descent, index by index, whose outcomes are proved."""
+    words = {"k": 25, "ratio": 4.0, "step_size": 0.005}
+    proved = estimate(Cell(**words), restarts=2000)
+    slow = estimate(Cell(**words, optimizer="momentum", momentum=0.0), restarts=2000)
+    assert proved.counts.undecided == slow.counts.other == 0
+    assert np.array_equal(slow.outcomes, proved.outcomes)
