@@ -80,7 +80,9 @@ def certificate(kernel: DescentKernel, rates: Rates, at: Scalars) -> jax.Array:
     """`Outcome` that is proved from here on, or RUNNING. Pure, scalar, any float dtype."""
     running = jnp.int32(Outcome.RUNNING)
     finite = jnp.isfinite(at.angle) & jnp.isfinite(at.s) & jnp.isfinite(at.m) & jnp.isfinite(at.r2)
-    broken = jnp.where(finite, running, jnp.int32(Outcome.DIVERGED))
+    # At b < 2 all four stay bounded: what is not finite there has left the range of the floats.
+    lost = jnp.where(rates.b < 2, jnp.int32(Outcome.UNDECIDED), jnp.int32(Outcome.DIVERGED))
+    broken = jnp.where(finite, running, lost)
     if not kernel.monotone:
         return broken
     m, gap = kernel.mean, kernel.top - kernel.mean

@@ -21,7 +21,7 @@ from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.teacher import Teacher
 
 _LARGEST_FLOAT32 = 1e18
-"""Sizes of a teacher whose squares are numbers in float32."""
+"""Sizes of a teacher, or of steps of the filter, whose squares are numbers in float32."""
 _STATE = 160 * 2**10  # bytes of float32 state of all lanes of a launch on a CPU
 
 
@@ -62,6 +62,14 @@ class Start:
     def plain(self) -> bool:
         """Whether the cell's own words say it all."""
         return all(x is None for x in (self.a, self.v, self.angle, self.a_mean, self.v_mean))
+
+    def words(self) -> dict[str, Any]:
+        """What is given, as plain numbers, lists and names of functions, for JSON."""
+        given = {name: x for name, x in vars(self).items() if x is not None}
+        return {
+            name: getattr(x, "__name__", "function") if callable(x) else np.asarray(x).tolist()
+            for name, x in given.items()
+        }
 
     def check(self, cell: Cell) -> None:
         """Refuse what is no start of a cell's student.
@@ -173,7 +181,7 @@ def spoils_float32(rates: Any) -> tuple[Any, Any]:
     Those of a go by c, those of the angle by c ‖a*‖². Of floats or of arrays.
     """
     least = np.minimum(rates.c, rates.c_filter) * np.minimum(rates.power, 1.0)
-    largest = np.maximum(rates.power, rates.sum2)
+    largest = np.maximum(np.maximum(rates.power, rates.sum2), rates.c_filter)
     return least <= REDUCED_FLOAT32_FLOOR, largest >= _LARGEST_FLOAT32
 
 
@@ -189,7 +197,7 @@ def precision(dtype: str | None, rates: Rates) -> str:
         how = f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64"
         raise RefusedError("dtype", "float32", how)
     if dtype == "float32" and large:
-        how = f"numbers overflow at |a*|^2 or (1'a*)^2 >= {_LARGEST_FLOAT32:g}; use float64"
+        how = f"numbers overflow where |a*|^2 or eta/2pi exceed {_LARGEST_FLOAT32:g}; use float64"
         raise RefusedError("dtype", "float32", how)
     return dtype or ("float64" if slow or large else "float32")
 

@@ -212,6 +212,8 @@ def estimate(
     if custom.optimizer is not None:
         del made.problem["step_size"]  # the optax object's own
         made.problem["optimizer"] = "optax object"
+    if start is not None and not start.plain:
+        made.problem["start"] = start.words()
     return made
 
 

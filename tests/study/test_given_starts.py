@@ -80,3 +80,15 @@ def test_a_cell_and_its_teacher_are_asked_the_same():
     assert one == boundary(teacher, step_size=0.05).distance_of(start.v, a)
     plain = boundary(cell.with_(teacher_angle=None)).distance_of(start.v, a)
     assert abs(one - plain) > 0.1
+
+
+def test_an_estimate_says_its_start():
+    start = Start(a=np.arange(9.0), a_mean=0.5, angle=1.0)
+    problem = estimate(CELL, restarts=5, start=start).problem
+    assert problem["start"] == {"a": list(range(9)), "angle": 1.0, "a_mean": 0.5}
+    assert "start" not in estimate(CELL, restarts=5).problem
+
+    def law(key):
+        return jax.random.normal(key, (9,))
+
+    assert estimate(CELL, restarts=5, start=Start(a=law)).problem["start"] == {"a": "law"}
