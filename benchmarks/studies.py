@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn.engine.dynamics import kind_of
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import run
 from jaxcnn.study.run_study import runner_words, sweep
@@ -67,10 +68,10 @@ def overhead_at(restarts: int) -> tuple[float, float, float]:
     for cell in study.cells:
         built = runner.build(cell)
         job = Job(built.params, 0, restarts, cell.max_steps)
-        launches[type(built.family), built.family, built.settings, built.x64].append(job)
+        launches[kind_of(built.family), built.settings, built.x64].append(job)
 
     def bare():
-        for (_, family, settings, x64), jobs in launches.items():
+        for ((_, family), settings, x64), jobs in launches.items():
             run(family, jobs, seed=0, settings=settings, x64=x64)
 
     def whole():

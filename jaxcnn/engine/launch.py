@@ -16,7 +16,7 @@ is not paid at full width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial, update_wrapper
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ import numpy as np
 from jax import lax
 
 from jaxcnn.engine.compiling import NO_LIBRARY, ONE_THREAD, Function, one_kernel
-from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.dynamics import Family, kind_of
 from jaxcnn.engine.lanes import (
     RUNNING,
     UNDECIDED,
@@ -247,12 +247,11 @@ class _Compiled:
         static = partial(jax.jit, function, static_argnames=("family", "settings"), **how)
         self.plain: Any = static(compiler_options=ONE_THREAD)
         self.with_kernels: Any = static(compiler_options=NO_LIBRARY)
-        self.chosen: dict[tuple[type, Family], Any] = {}
+        self.chosen: dict[Hashable, Any] = {}
 
     def _of(self, family: Family, work: Work) -> Any:
         # A launch of 50 000 restarts takes 30 ms, and asking the family 0.2 of them.
-        # By type too: families are tuples, and two of one law and kernel are equal.
-        key = type(family), family
+        key = kind_of(family)
         if key not in self.chosen:
             joined = family(work.params.one()).one_kernel
             self.chosen[key] = self.with_kernels if joined else self.plain

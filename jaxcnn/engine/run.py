@@ -25,7 +25,7 @@ import numpy as np
 from jaxcnn.base.cores import cpu_count
 from jaxcnn.base.errors import InputError
 from jaxcnn.engine.address import INDEX_LIMIT
-from jaxcnn.engine.dynamics import Family
+from jaxcnn.engine.dynamics import Family, kind_of
 from jaxcnn.engine.lanes import UNDECIDED, Landed, LaneSettings, Results, Work, slots_of
 from jaxcnn.engine.launch import (
     DRAWN_ALONE,
@@ -337,7 +337,7 @@ def _compile_once(
 
     `jit` lets two threads that meet an uncompiled function both compile it.
     """
-    key = (type(family), family, settings, device, x64, work.params.packing)
+    key = (kind_of(family), settings, device, x64, work.params.packing)
     with _COMPILING:
         if key not in _COMPILED:
             empty = work._replace(ends=np.zeros_like(work.ends))

@@ -34,6 +34,8 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_new(path: Path, content: bytes) -> bool:
     """Put a file in place unless there is one of that name; of several writers one succeeds.
 
+    On a disk without hard links two that write in the same instant may both.
+
     Returns:
         Whether it was this one.
 

@@ -142,13 +142,15 @@ class RunDirectory:
         begun = os.path.lexists(folder / STUDY)
         if not begun:
             _refuse_strangers(folder)
-        durable.make_directory(folder / UNITS)
-        # Of several processes that begin here at once one writes the study, the others read it.
-        if begun or not write_study_record(folder / STUDY, study, new=True):
+            durable.make_directory(folder)
+            # Of several processes that begin here at once one writes it, the others read it.
+            begun = not write_study_record(folder / STUDY, study, new=True)
+        if begun:
             held = read_study_record(folder / STUDY)
             _refuse_other(folder, held, "the one asked for", study)
             if held.words() != study.words():
                 write_study_record(folder / STUDY, study)
+        durable.make_directory(folder / UNITS)
         durable.sweep_abandoned(folder / UNITS)
         return cls([folder], study)
 

@@ -16,6 +16,7 @@ from jaxcnn import __version__
 from jaxcnn.base.cell import Cell
 from jaxcnn.descent.full import FullDescent
 from jaxcnn.descent.reduced import ReducedParams
+from jaxcnn.engine.dynamics import kind_of
 from jaxcnn.engine.pieces import Job
 from jaxcnn.engine.run import Batch, run_batches
 from jaxcnn.study.build import build, build_many
@@ -134,8 +135,7 @@ class EngineRunner:
         return made
 
     def _with_shape(self, built: Built) -> tuple[Built, int]:
-        # By type too: families are tuples, and those of two rules can be equal.
-        key: Hashable = (type(built.family), built.family, built.settings, built.x64)
+        key: Hashable = (kind_of(built.family), built.settings, built.x64)
         if built.engine == "full":  # the numbers of four scalars have one shape in each family
             leaves, tree = jax.tree.flatten(built.params)
             key = key, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
