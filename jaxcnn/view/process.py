@@ -5,8 +5,10 @@ Anything wrong with the input ends in one line on standard error and exit status
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
+import threading
 from typing import Any, NoReturn
 
 import typer
@@ -30,9 +32,29 @@ def _keep_compiled() -> None:
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 
+def _hear_every_interrupt() -> None:
+    """A Ctrl-C that falls into a callback of the garbage collector is raised once more.
+
+    JAX has such callbacks; what is raised in them is printed and goes no further.
+    """
+    usual = sys.unraisablehook
+
+    def hook(lost: Any) -> None:
+        if lost.exc_type is KeyboardInterrupt:
+            # A moment later: at once it would be raised in here, and be lost in its turn.
+            again = threading.Timer(0.05, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+        else:
+            usual(lost)
+
+    sys.unraisablehook = hook
+
+
 def main() -> None:
     """Run the command line on `sys.argv`, and exit."""
     _keep_compiled()
+    _hear_every_interrupt()
     command = typer.main.get_command(app)
     if "_JAXCNN_COMPLETE" in os.environ:
         command()

@@ -287,6 +287,25 @@ def test_interrupt_ends_with_130_and_one_line():
     assert (going.returncode, out, err) == (130, "", "jaxcnn: interrupted\n")
 
 
+LOST = """
+import gc, sys
+from jaxcnn.view.process import main
+
+def once(phase, info):
+    gc.callbacks.remove(once)
+    raise KeyboardInterrupt
+
+gc.callbacks.append(once)
+sys.argv = ["jaxcnn", "estimate", "--k", "25", "--ratio", "8.6", "--restarts", "10"]
+main()
+"""
+
+
+def test_an_interrupt_within_the_garbage_collector_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "jaxcnn: interrupted\n")
+
+
 def test_module_is_the_command():
     done = process("--version")
     assert (done.returncode, done.stdout) == (0, f"jaxcnn {__version__}\n")
