@@ -163,7 +163,7 @@ def _summed(
 def _mass(n: int, low: Array | float, high: Array | float) -> Array:
     """P(low < t < high); no digits are lost where both lie on one side of 0."""
     t = np.stack(np.broadcast_arrays(low, high)).astype(np.float64)
-    above, below = beyond(0.5 * (n - 1), (1.0 - t) * (1.0 + t), t > 0.0)
+    above, below = beyond(0.5 * (n - 1), t, (1.0 - t) * (1.0 + t))
     inside = np.where(t[0] > 0.0, above[0] - above[1], below[1] - below[0])
     return np.asarray(inside, dtype=np.float64)
 
@@ -224,7 +224,7 @@ def _over_disc(stepper: Stepper, disc: Disc, orders: Sequence[int], accuracy: fl
     u = np.clip(-found.at / across, -1.0, 1.0)
     half = 0.5 * (n - 2)
     inside = (1.0 - u) * (1.0 + u)
-    good, bad = beyond(half, inside, u > 0.0)
+    good, bad = beyond(half, u, inside)
     density = np.exp((half - 1.0) * np.log(np.maximum(inside, 1e-300)) - betaln(0.5, half))
     error = np.where(found.ordered, density * found.error / across, 1.0)
     return [

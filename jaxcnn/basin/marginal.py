@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc, betaln
 
 from jaxcnn.basin.problem import Array
 
 
-def beyond(half: float, sine2: Array, positive: NDArray[np.bool_]) -> tuple[Array, Array]:
+def beyond(half: float, t: Array, sine2: Array) -> tuple[Array, Array]:
     """P(T > t) and P(T < t) for T on (−1, 1) with density ∝ (1 − t²)^(half − 1).
 
-    The smaller of the two is ½ I_{1−t²}(half, ½), to full relative accuracy.
+    The smaller of the two is ½ I_{1−t²}(half, ½), to full relative accuracy, and beside t = 0,
+    where 1 − t² loses t, ½ − ½ I_{t²}(½, half).
 
     Args:
         half: exponent plus one, positive.
+        t: shape (N,).
         sine2: 1 − t², shape (N,); passed because t loses it near ±1.
-        positive: whether t > 0, shape (N,).
     """
-    small = 0.5 * betainc(half, 0.5, sine2)
+    middle = betainc(0.5, half, t * t)
+    small = np.where(middle < 0.5, 0.5 - 0.5 * middle, 0.5 * betainc(half, 0.5, sine2))
     large = 1.0 - small
-    return np.where(positive, small, large), np.where(positive, large, small)
+    return np.where(t > 0.0, small, large), np.where(t > 0.0, large, small)
 
 
 def angle_split(p: int, xi: Array) -> tuple[Array, Array]:
@@ -37,7 +38,7 @@ def angle_split(p: int, xi: Array) -> tuple[Array, Array]:
     """
     fall = np.exp(-np.abs(xi))
     sine2 = (2.0 * fall / (1.0 + fall * fall)) ** 2
-    return beyond(0.5 * (p - 1), sine2, xi < 0.0)
+    return beyond(0.5 * (p - 1), -np.tanh(xi), sine2)
 
 
 def angle_density(p: int, xi: Array) -> Array:

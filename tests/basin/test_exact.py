@@ -266,6 +266,17 @@ def test_angle_law(p):
     np.testing.assert_allclose(below, t.sf(0.5 * (1 + np.cos(angle))), rtol=1e-10)
 
 
+def test_the_angle_law_keeps_its_digits_beside_a_right_angle():
+    """Closed forms at p = 2, 3: φ/π and (1 − cos φ)/2, with π/2 − φ = −arctan sinh ξ."""
+    xi = np.array([1e-12, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 0.5, 0.7, 2.0])
+    for sign in (-1.0, 1.0):
+        at = sign * xi
+        for p, law in ((2, np.arctan(np.sinh(at)) / np.pi), (3, 0.5 * np.tanh(at))):
+            below, above = angle_split(p, at)
+            np.testing.assert_allclose(below - 0.5, law, rtol=0, atol=3e-16)
+            np.testing.assert_allclose(above - 0.5, -law, rtol=0, atol=3e-16)
+
+
 def beta_moment(last, n):
     return math.exp(math.lgamma(n + 1) + gammaln(last + 1) - gammaln(last + 1 + n))
 
