@@ -143,7 +143,7 @@ class Stepper:
         if rule == "flow":
             time = float(flow_time(kernel, numbers, 0.0, 0.0, problem.norm2))
         # Far from the edge state s decays like e^(−Vt), however fast that attracts.
-        shrunk = min(shrink, 1.5 * problem.decay)
+        shrunk = min(shrink, 2.0 * problem.decay)
         self.settle = max(64, int(np.ceil(DECAY / (time * (2.0 * shrunk + grow)))))
         # On the device once: eight transfers would cost as much as a hundred steps.
         with float64():
