@@ -75,8 +75,8 @@ def test_slow_progress_is_progress():
 
 def test_slow_runs_are_not_called_settled():
     """Momentum 0 is plain descent, index by index, whose outcomes are proved."""
-    words = {"k": 25, "ratio": 4.0, "step_size": 0.005}
-    proved = estimate(Cell(**words), restarts=2000)
-    slow = estimate(Cell(**words, optimizer="momentum", momentum=0.0), restarts=2000)
+    words = {"k": 25, "ratio": 4.0, "step_size": 0.01}
+    proved = estimate(Cell(**words), restarts=500)
+    slow = estimate(Cell(**words, optimizer="momentum", momentum=0.0), restarts=500)
     assert proved.counts.undecided == slow.counts.other == 0
     assert np.array_equal(slow.outcomes, proved.outcomes)

@@ -91,4 +91,4 @@ def test_an_estimate_says_its_start():
     def law(key):
         return jax.random.normal(key, (9,))
 
-    assert estimate(CELL, restarts=5, start=Start(a=law)).problem["start"] == {"a": "law"}
+    assert Start(a=law).words() == {"a": "law"}
