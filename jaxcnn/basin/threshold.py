@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from jaxcnn.base.errors import NotExactError
 from jaxcnn.base.outcome import Outcome
 from jaxcnn.basin.problem import INSTEAD, Array, Problem
-from jaxcnn.basin.stepping import DECAY, Stepper
+from jaxcnn.basin.stepping import DECAY, Standing, Stepper
 
 Line = Callable[[Array, NDArray[np.intp]], Array]
 """Trials ξ (lines, m) and the lines' numbers (lines,) → starts (4, lines, m)."""
@@ -133,15 +133,10 @@ def thresholds(
         found = _narrowed(xi, standing.late)
         full = stage >= last
         length[lines] = steps
-        with np.errstate(all="ignore"):
-            wide = xi[:, -1] - xi[:, 0]
-            rise = (standing.late[:, -1] - standing.late[:, 0]) / wide
-            first = (standing.early[:, -1] - standing.early[:, 0]) / wide
-            grown = (rise / first) ** 4  # since the start, by the last quarter
+        rise, grown = _slopes(xi, standing)
         # At the width of rounding they may be no numbers; then the ones before are as good.
-        fit = np.isfinite(grown) & (rise > 0.0) & (first > 0.0)
-        slope[lines] = np.where(fit, rise, slope[lines])
-        growth[lines] = np.where(fit, grown, growth[lines])
+        slope[lines] = np.where(np.isnan(rise), slope[lines], rise)
+        growth[lines] = np.where(np.isnan(rise), growth[lines], grown)
 
         # Inside, and smooth there (or as narrow as rounding): this look has its zero.
         grain = _GRAIN * (1.0 + np.abs(at[lines]))
@@ -182,6 +177,17 @@ def thresholds(
         kept, more = _ordered(stepper, line, at, half, limit)
         ordered, evaluations = ordered & kept, evaluations + more
     return Thresholds(at, error, ordered, evaluations)
+
+
+def _slopes(xi: Array, standing: Standing) -> tuple[Array, Array]:
+    """dw/dξ of each line, and how much it has grown since the start, going by the last quarter."""
+    with np.errstate(all="ignore"):
+        first, rise = (
+            (w[:, -1] - w[:, 0]) / (xi[:, -1] - xi[:, 0]) for w in (standing.early, standing.late)
+        )
+        grown = (rise / first) ** 4
+    fit = np.isfinite(grown) & (rise > 0.0) & (first > 0.0)
+    return np.where(fit, rise, np.nan), np.where(fit, grown, np.nan)
 
 
 def _integration(

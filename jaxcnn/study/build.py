@@ -186,7 +186,7 @@ def _rule(
         target=as_dtype(plain.target, dtype),
         start=as_dtype(plain.start, dtype),
         hyper=as_dtype(hyper(cell), dtype),
-        goal=as_dtype(goal(cell, teacher, sigma_), dtype),
+        goal=as_dtype(goal(cell, teacher, sigma_, custom), dtype),
         rates=as_dtype(plain.rates, dtype),
         source=numbers,
     )

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -25,7 +26,7 @@ from jaxcnn.engine.address import root_key
 from jaxcnn.engine.lanes import LaneSettings
 from jaxcnn.model.activation import Activation, activation
 from jaxcnn.model.landscape import Landscape, landscape
-from jaxcnn.model.population import target
+from jaxcnn.model.population import Student, target
 from jaxcnn.model.teacher import Teacher
 
 MEMORY = 512 * 2**20
@@ -133,7 +134,7 @@ def hyper(cell: Cell) -> Hyper:
     return Hyper(**numbers)
 
 
-def goal(cell: Cell, teacher: Teacher, sigma_: Activation) -> Goal:
+def goal(cell: Cell, teacher: Teacher, sigma_: Activation, custom: Custom = NOTHING) -> Goal:
     """Where runs can arrive: the landscape's minima, with the cell's tolerances."""
     norm = math.sqrt(cell.p) if cell.filter_init == "gaussian" else 1.0
     land = landscape(teacher, sigma_, norm)
@@ -148,24 +149,44 @@ def goal(cell: Cell, teacher: Teacher, sigma_: Activation) -> Goal:
         "spurious_loss": np.array([p.loss for p in places] + [0.0] * missing),
         "twin": float(any(p.angle > 3 for p in land.of_kind("global"))),
         "quiet": quiet,
-        "patience": _patience(cell, land),
+        "patience": _patience(cell, custom, land),
     }
     return Goal(**numbers)
 
 
-def _patience(cell: Cell, land: Landscape) -> float:
+def _patience(cell: Cell, custom: Custom, land: Landscape) -> float:
     """Steps in which a run that stands still may be beside the edge state, on its way.
 
     From t to 4t it is then given e^(3 · 6) times its first distance, and 8/c steps where there is
     no edge. Rules that divide by the size of the gradient do not slow down there.
     """
-    if cell.optimizer in ADAPTIVE:
-        return PATIENCE
     assert cell.step_size is not None  # Cell fills it in
     slowest = min(cell.step_size, cell.filter_step_size or cell.step_size)
+    if custom.optimizer is not None:
+        slowest = _first_rate(custom.optimizer, cell)
+    if cell.optimizer in ADAPTIVE or slowest == 0.0:
+        return PATIENCE
     rates = [point.unstable.rate for point in land.of_kind("edge") if point.unstable]
     times = [6.0 / rate for rate in rates if rate > 0.0] + [16.0 * math.pi]
     return float(min(max(PATIENCE, max(times) / slowest), 2**30))
+
+
+def _first_rate(optimizer: optax.GradientTransformation, cell: Cell) -> float:
+    """Step size of an optax object in its first step, as seen by small gradients; the smaller.
+
+    0 where that is not in proportion to the gradient (rules that divide by its size), or nothing.
+    """
+    at = Student(jnp.ones(cell.p, jnp.float32), jnp.ones(cell.k, jnp.float32))
+
+    def moved(size: float) -> np.ndarray:
+        gradient = jax.tree.map(lambda x: np.float32(size) * x, at)
+        updates, _ = optimizer.update(gradient, optimizer.init(at), at)
+        return np.array([np.max(np.abs(x)) for x in jax.tree.leaves(updates)])
+
+    # What does not depend on the gradient, such as weight decay, drops out of the difference.
+    one, two, four = (moved(size) for size in (1e-3, 2e-3, 4e-3))
+    even = np.allclose(four - two, 2.0 * (two - one), rtol=1e-2, atol=0.0)
+    return float(np.min(two - one)) / 1e-3 if even and np.all(two > one) else 0.0
 
 
 def source(

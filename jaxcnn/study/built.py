@@ -197,7 +197,8 @@ def precision(dtype: str | None, rates: Rates) -> str:
         how = f"increments round away at eta/2pi <= {REDUCED_FLOAT32_FLOOR:g}; use float64"
         raise RefusedError("dtype", "float32", how)
     if dtype == "float32" and large:
-        how = f"numbers overflow where |a*|^2 or eta/2pi exceed {_LARGEST_FLOAT32:g}; use float64"
+        where = "|a*|^2, (1'a*)^2 or the filter's eta/2pi"
+        how = f"numbers overflow where {where} reach {_LARGEST_FLOAT32:g}; use float64"
         raise RefusedError("dtype", "float32", how)
     return dtype or ("float64" if slow or large else "float32")
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from jaxcnn.base.cell import Cell
@@ -80,3 +81,9 @@ def test_slow_runs_are_not_called_settled():
     slow = estimate(Cell(**words, optimizer="momentum", momentum=0.0), restarts=500)
     assert proved.counts.undecided == slow.counts.other == 0
     assert np.array_equal(slow.outcomes, proved.outcomes)
+
+
+def test_nor_are_those_of_an_optax_object():
+    for optimizer in (optax.sgd(0.004), optax.chain(optax.clip(10.0), optax.sgd(0.004))):
+        slow = estimate(Cell(k=4, p=3, ratio=1.0), restarts=100, optimizer=optimizer)
+        assert slow.counts.other == 0
