@@ -24,7 +24,7 @@ from jaxcnn.engine.run import Account, run
 from jaxcnn.study.build import build
 
 CURVES = ("restarts", "k", "p", "full", "samples", "cells", "devices")
-TURNS, ROUNDS = 3, 12
+TURNS, ROUNDS = 3, 24
 PLAIN = {"p": 6, "ratio": 4.0, "teacher_norm": 0.55, "step_size": 0.05}
 
 
@@ -100,8 +100,12 @@ def of_restarts(out) -> None:
     sizes = (100_000, 1_000_000, 10_000_000)
     pairs = []
     for small, large in pairwise(sizes):
-        turns = ROUNDS * (1 if large == sizes[-1] else 6)
-        found = [(spent(small, large // small, t), spent(large, 1, t)) for t in range(turns)]
+        turns = ROUNDS * (1 if large == sizes[-1] else 4)
+        found = []
+        for turn in range(turns):
+            # Who goes first changes: a pace that drifts would else count for the same one.
+            sides = [(small, large // small), (large, 1)][:: 1 - 2 * (turn % 2)]
+            found.append([spent(*side, turn) for side in sides][:: 1 - 2 * (turn % 2)])
         pairs.append(np.array(found))  # turn, size, clock
     for clock, name in enumerate(("wall", "processor")):
         costs = [1e6 * float(pairs[0][:, 0, clock].min()) / sizes[1]]

@@ -44,7 +44,7 @@ class LaneSettings(NamedTuple):
             plain loop.
     """
 
-    width: int = 960
+    width: int = 320
     check_every: int = 8
     shared: bool = False
     tasks: int = 128
