@@ -119,14 +119,14 @@ class Table:
         if not all(other == treedef for _, other in flat):
             raise ValueError(f"params: not all are like the first, {treedef}")
         several = [leaves for leaves, _ in flat]
-        shapes = tuple(map(np.shape, first))
-        dtypes = tuple(np.asarray(leaf).dtype for leaf in first)
+        arrays = [np.asarray(leaf) for leaf in first]
+        shapes, dtypes = tuple(x.shape for x in arrays), tuple(x.dtype for x in arrays)
         packing = _packing(treedef, shapes, dtypes, (False,) * len(first))
         matrices = []
         for _, members in packing.groups:
             if packing.shapes[members[0]]:
-                arrays = np.array([leaves[members[0]] for leaves in several])
-                matrices.append(arrays.reshape(len(several), -1).T)
+                stacked = np.array([leaves[members[0]] for leaves in several])
+                matrices.append(stacked.reshape(len(several), -1).T)
             else:
                 matrices.append(np.array([[leaves[i] for i in members] for leaves in several]).T)
             if matrices[-1].dtype != dtypes[members[0]] or matrices[-1].ndim != 2:

@@ -100,7 +100,7 @@ def work_of(
     ends = list(accumulate(p.count for p in pieces))
     return Work(
         params=table if len(pieces) == tasks else table.take(padded),
-        roots=np.stack([block_words(seed, p.first // WORD) for p in pieces])[padded],
+        roots=np.array([block_words(seed, p.first // WORD) for p in pieces])[padded],
         low=np.array([p.first % WORD for p in pieces], np.uint32)[padded],
         ends=np.array(ends, np.int32)[padded],
         max_steps=np.array([jobs[p.job].max_steps for p in pieces], np.int32)[padded],

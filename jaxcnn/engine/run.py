@@ -277,7 +277,7 @@ class _Books:
     def __init__(self, jobs: Sequence[Job], settings: LaneSettings) -> None:
         self._settings = settings
         self._results = [
-            (np.zeros(job.count, np.uint8), np.zeros(job.count, np.uint32)) for job in jobs
+            (np.empty(job.count, np.uint8), np.empty(job.count, np.uint32)) for job in jobs
         ]
         self._missing = [job.count for job in jobs]
         self._paid = [0] * len(jobs)
