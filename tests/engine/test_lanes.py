@@ -61,7 +61,7 @@ def states(built, widths):
 @pytest.mark.parametrize(
     ("engine", "dtype", "k", "widths"),
     [
-        ("reduced", "float32", 25, (960, 512, 64, 16)),
+        ("reduced", "float32", 25, (960, 320, 64, 16)),
         ("reduced", "float64", 25, (512, 64)),
         ("full", "float32", 100, (320, 64)),
         pytest.param("full", "float32", 9, (448, 64), marks=pytest.mark.heavy),
