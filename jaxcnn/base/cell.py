@@ -12,6 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from jaxcnn.base.errors import InputError, RefusedError
@@ -94,7 +95,7 @@ class Cell:
     """
 
     # The teacher.
-    k: int = option("number of patches", low=1)
+    k: int = option("number of patches", low=1, high=2**53)
     ratio: float = option("(1'a*)^2 / |a*|^2, between 0 and k", low=0.0)
     p: int = option("patch size", 6, low=2)
     teacher_norm: float = option("|w*| |a*|", 1.0, above=0.0)
@@ -340,7 +341,7 @@ def _checked(f: Field[Any], value: Any) -> Any:
     if not math.isfinite(number):
         raise InputError(f.name, value, "must be finite")
     if kind == "int":
-        if number != int(value):
+        if not isinstance(value, Integral) and number != int(value):
             raise InputError(f.name, value, "must be a whole number")
         number = int(value)
     for holds, bound, phrase in bounds:

@@ -61,6 +61,11 @@ class Boundary:
     problem: Problem
     teacher: Teacher
 
+    def __str__(self) -> str:
+        """One line."""
+        found = self.edge or "no boundary: the ratio is critical or above"
+        return f"{self.teacher}; {found}"
+
     @property
     def exists(self) -> bool:
         """Whether the ratio is below critical."""

@@ -26,6 +26,7 @@ from jaxcnn.view.options import (
     Restarts,
     Seed,
     Words,
+    path_name,
     real_number,
     whole_number,
     whole_numbers,
@@ -60,7 +61,9 @@ app = typer.Typer(
 )
 
 _ONE, _MANY = "One question", "Studies"
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="run directory", show_default=False)]
+Run = Annotated[
+    Path, typer.Argument(parser=path_name, metavar="RUN", help="run directory", show_default=False)
+]
 
 
 def _do(command: str, *args: Any, **options: Any) -> None:
@@ -96,7 +99,10 @@ def table1(
     engine: Engine = "auto",
     exact: Annotated[bool, typer.Option(help="add the exact probabilities")] = True,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="write a CSV and a figure there")
+        Path | None,
+        typer.Option(
+            "--out", parser=path_name, metavar="DIR", help="write a CSV and a figure there"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -198,7 +204,8 @@ def trajectory(
         bool, typer.Option("--sharpness", help="add the largest Hessian eigenvalue")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.csv|.png", help="file to write")
+        Path | None,
+        typer.Option("--out", parser=path_name, metavar="FILE.csv|.png", help="file to write"),
     ] = None,
     confidence: NoConfidence = 0.95,
 ) -> None:
@@ -231,7 +238,10 @@ def basin(
         int, typer.Option(parser=whole_number, metavar="INTEGER", help="sample trajectories")
     ] = 8,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="figure to write (.png, .pdf, .svg)")
+        Path,
+        typer.Option(
+            "--out", parser=path_name, metavar="FILE", help="figure to write (.png, .pdf, .svg)"
+        ),
     ] = Path("basin.png"),
     confidence: NoConfidence = 0.95,
 ) -> None:
@@ -241,8 +251,12 @@ def basin(
 
 @app.command(rich_help_panel=_MANY)
 def sweep(
-    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="study file")],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="run directory")],
+    study: Annotated[
+        Path, typer.Argument(parser=path_name, metavar="STUDY.toml", help="study file")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", parser=path_name, metavar="RUN", help="run directory")
+    ],
     workers: Annotated[
         int, typer.Option(parser=whole_number, metavar="INTEGER", help="local processes")
     ] = 1,
@@ -269,8 +283,12 @@ def show(
 
 @app.command(rich_help_panel=_MANY)
 def merge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run directories")],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="new run directory")],
+    runs: Annotated[
+        list[Path], typer.Argument(parser=path_name, metavar="RUN...", help="run directories")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", parser=path_name, metavar="RUN", help="new run directory")
+    ],
 ) -> None:
     """Merge runs of one study into a new run directory."""
     _do("merge", runs, out=out)
@@ -279,7 +297,9 @@ def merge(
 @app.command(rich_help_panel=_MANY)
 def export(
     run: Run,
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet|.csv", help="file to write")],
+    file: Annotated[
+        Path, typer.Argument(parser=path_name, metavar="FILE.parquet|.csv", help="file to write")
+    ],
 ) -> None:
     """Write the table of a run to a file."""
     _do("export", run, file)
@@ -312,7 +332,9 @@ def compare(
 @app.command(rich_help_panel=_MANY)
 def plot(
     run: Run,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="figure to write")],
+    out: Annotated[
+        Path, typer.Option("--out", parser=path_name, metavar="FILE", help="figure to write")
+    ],
     x: Annotated[str | None, typer.Option(metavar="KEY", help="key on the horizontal axis")] = None,
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="a line, or a row of a heat map, for each")
@@ -338,9 +360,9 @@ def plot(
 @app.command(rich_help_panel=_MANY)
 def report(
     run: Run,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="file to write")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", parser=path_name, metavar="FILE.html", help="file to write")
+    ] = Path("report.html"),
     exact: Annotated[bool, typer.Option(help="add the exact probabilities")] = True,
 ) -> None:
     """One self-contained HTML page of a run."""

@@ -89,6 +89,19 @@ def real_number(text: str | float) -> float:
     return float(number(text))
 
 
+def path_name(text: str | Path) -> Path:
+    """A path as typed. An empty one, as of a shell variable that is not set, is refused.
+
+    `Path("")` would be the current directory.
+
+    Raises:
+        typer.BadParameter: for an empty one.
+    """
+    if text == "":
+        raise typer.BadParameter("= '': must be a path")
+    return Path(text)
+
+
 def _word(text: str) -> str:
     return text
 
@@ -115,7 +128,9 @@ Engine = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
-Out = Annotated[Path | None, typer.Option("--out", help="file to write")]
+Out = Annotated[
+    Path | None, typer.Option("--out", parser=path_name, metavar="PATH", help="file to write")
+]
 
 
 def with_cell_options(

@@ -22,6 +22,13 @@ def test_words_or_a_cell():
         boundary(Teacher(k=9, p=4, ratio=2.0), optimizer="adam")
 
 
+def test_a_boundary_is_printed_in_a_line():
+    asked = boundary(Teacher(k=9, p=4, ratio=2.0), step_size=0.1)
+    assert str(asked) == f"{asked.teacher}; {asked.edge}"
+    above = boundary(Teacher(k=9, p=4, ratio=9.0), step_size=0.1)
+    assert str(above).endswith("no boundary: the ratio is critical or above")
+
+
 def test_full_runs_end_where_the_signed_distance_says():
     """Starts turned towards w* or away from it by 0.99 and 1.01 of their distance."""
     teacher = Teacher(k=9, p=4, ratio=2.0)
