@@ -104,8 +104,9 @@ def of_restarts(out) -> None:
         found = []
         for turn in range(turns):
             # Who goes first changes: a pace that drifts would else count for the same one.
-            sides = [(small, large // small), (large, 1)][:: 1 - 2 * (turn % 2)]
-            found.append([spent(*side, turn) for side in sides][:: 1 - 2 * (turn % 2)])
+            order = (large, small) if turn % 2 else (small, large)
+            took = {size: spent(size, large // size, turn) for size in order}
+            found.append([took[small], took[large]])
         pairs.append(np.array(found))  # turn, size, clock
     for clock, name in enumerate(("wall", "processor")):
         costs = [1e6 * float(pairs[0][:, 0, clock].min()) / sizes[1]]

@@ -241,7 +241,7 @@ def reduced_settings(every: int = 8) -> LaneSettings:
 @lru_cache(maxsize=64)
 def _reduced_settings(backend: str, every: int) -> LaneSettings:
     if backend == "cpu":
-        return LaneSettings(width=320, check_every=every)
+        return LaneSettings(check_every=every)
     return LaneSettings(width=2**18, capacity=2**22, check_every=every)
 
 

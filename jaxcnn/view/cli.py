@@ -26,7 +26,8 @@ from jaxcnn.view.options import (
     Restarts,
     Seed,
     Words,
-    path_name,
+    out_option,
+    path_argument,
     real_number,
     whole_number,
     whole_numbers,
@@ -61,9 +62,7 @@ app = typer.Typer(
 )
 
 _ONE, _MANY = "One question", "Studies"
-Run = Annotated[
-    Path, typer.Argument(parser=path_name, metavar="RUN", help="run directory", show_default=False)
-]
+Run = Annotated[Path, path_argument("RUN", "run directory")]
 
 
 def _do(command: str, *args: Any, **options: Any) -> None:
@@ -98,12 +97,7 @@ def table1(
     confidence: Confidence = 0.95,
     engine: Engine = "auto",
     exact: Annotated[bool, typer.Option(help="add the exact probabilities")] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", parser=path_name, metavar="DIR", help="write a CSV and a figure there"
-        ),
-    ] = None,
+    out: Annotated[Path | None, out_option("DIR", "write a CSV and a figure there")] = None,
     json: Json = False,
 ) -> None:
     """Table 1 of Du et al. (2018) beside the paper's numbers, with intervals."""
@@ -203,10 +197,7 @@ def trajectory(
     sharpness: Annotated[
         bool, typer.Option("--sharpness", help="add the largest Hessian eigenvalue")
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", parser=path_name, metavar="FILE.csv|.png", help="file to write"),
-    ] = None,
+    out: Annotated[Path | None, out_option("FILE.csv|.png", "file to write")] = None,
     confidence: NoConfidence = 0.95,
 ) -> None:
     """One run step by step: loss, angle, a, and the two phases in it."""
@@ -237,12 +228,9 @@ def basin(
     runs: Annotated[
         int, typer.Option(parser=whole_number, metavar="INTEGER", help="sample trajectories")
     ] = 8,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", parser=path_name, metavar="FILE", help="figure to write (.png, .pdf, .svg)"
-        ),
-    ] = Path("basin.png"),
+    out: Annotated[Path, out_option("FILE", "figure to write (.png, .pdf, .svg)")] = Path(
+        "basin.png"
+    ),
     confidence: NoConfidence = 0.95,
 ) -> None:
     """Map of the basins in (angle, a'a*), with separatrix, edge state and sample runs."""
@@ -251,12 +239,8 @@ def basin(
 
 @app.command(rich_help_panel=_MANY)
 def sweep(
-    study: Annotated[
-        Path, typer.Argument(parser=path_name, metavar="STUDY.toml", help="study file")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", parser=path_name, metavar="RUN", help="run directory")
-    ],
+    study: Annotated[Path, path_argument("STUDY.toml", "study file")],
+    out: Annotated[Path, out_option("RUN", "run directory")],
     workers: Annotated[
         int, typer.Option(parser=whole_number, metavar="INTEGER", help="local processes")
     ] = 1,
@@ -283,12 +267,8 @@ def show(
 
 @app.command(rich_help_panel=_MANY)
 def merge(
-    runs: Annotated[
-        list[Path], typer.Argument(parser=path_name, metavar="RUN...", help="run directories")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", parser=path_name, metavar="RUN", help="new run directory")
-    ],
+    runs: Annotated[list[Path], path_argument("RUN...", "run directories")],
+    out: Annotated[Path, out_option("RUN", "new run directory")],
 ) -> None:
     """Merge runs of one study into a new run directory."""
     _do("merge", runs, out=out)
@@ -297,9 +277,7 @@ def merge(
 @app.command(rich_help_panel=_MANY)
 def export(
     run: Run,
-    file: Annotated[
-        Path, typer.Argument(parser=path_name, metavar="FILE.parquet|.csv", help="file to write")
-    ],
+    file: Annotated[Path, path_argument("FILE.parquet|.csv", "file to write")],
 ) -> None:
     """Write the table of a run to a file."""
     _do("export", run, file)
@@ -332,9 +310,7 @@ def compare(
 @app.command(rich_help_panel=_MANY)
 def plot(
     run: Run,
-    out: Annotated[
-        Path, typer.Option("--out", parser=path_name, metavar="FILE", help="figure to write")
-    ],
+    out: Annotated[Path, out_option("FILE", "figure to write")],
     x: Annotated[str | None, typer.Option(metavar="KEY", help="key on the horizontal axis")] = None,
     by: Annotated[
         str | None, typer.Option(metavar="KEY", help="a line, or a row of a heat map, for each")
@@ -360,9 +336,7 @@ def plot(
 @app.command(rich_help_panel=_MANY)
 def report(
     run: Run,
-    out: Annotated[
-        Path, typer.Option("--out", parser=path_name, metavar="FILE.html", help="file to write")
-    ] = Path("report.html"),
+    out: Annotated[Path, out_option("FILE.html", "file to write")] = Path("report.html"),
     exact: Annotated[bool, typer.Option(help="add the exact probabilities")] = True,
 ) -> None:
     """One self-contained HTML page of a run."""

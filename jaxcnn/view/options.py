@@ -102,6 +102,16 @@ def path_name(text: str | Path) -> Path:
     return Path(text)
 
 
+def path_argument(metavar: str, help: str) -> Any:
+    """A path that is an argument."""
+    return typer.Argument(parser=path_name, metavar=metavar, help=help, show_default=False)
+
+
+def out_option(metavar: str, help: str) -> Any:
+    """A path to write to."""
+    return typer.Option("--out", parser=path_name, metavar=metavar, help=help)
+
+
 def _word(text: str) -> str:
     return text
 
@@ -128,9 +138,7 @@ Engine = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
-Out = Annotated[
-    Path | None, typer.Option("--out", parser=path_name, metavar="PATH", help="file to write")
-]
+Out = Annotated[Path | None, out_option("PATH", "file to write")]
 
 
 def with_cell_options(
